@@ -13,7 +13,9 @@ use crate::limits::{CBOR_MAX_DEPTH, CBOR_MAX_ITEMS};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CborError {
     /// More bytes than the reader of this document allows.
-    #[error("CBOR document of {len} bytes, at most {max} are read\n  hint: the sender breaks the protocol; update it or look for an intruder")]
+    #[error(
+        "CBOR document of {len} bytes, at most {max} are read\n  hint: the sender breaks the protocol; update it or look for an intruder"
+    )]
     TooLarge {
         /// Bytes received.
         len: usize,
@@ -21,16 +23,22 @@ pub enum CborError {
         max: usize,
     },
     /// Nested deeper or with more items than any document of ours.
-    #[error("CBOR document nested deeper than {CBOR_MAX_DEPTH} or longer than {CBOR_MAX_ITEMS} items\n  hint: the sender breaks the protocol; update it or look for an intruder")]
+    #[error(
+        "CBOR document nested deeper than {CBOR_MAX_DEPTH} or longer than {CBOR_MAX_ITEMS} items\n  hint: the sender breaks the protocol; update it or look for an intruder"
+    )]
     TooComplex,
     /// Not CBOR, cut short, or of a kind we never write (tags, indefinite lengths).
-    #[error("not a CBOR document of ours: broken at byte {at}\n  hint: the message was damaged on the way or comes from another program")]
+    #[error(
+        "not a CBOR document of ours: broken at byte {at}\n  hint: the message was damaged on the way or comes from another program"
+    )]
     Malformed {
         /// Offset of the first byte that does not fit.
         at: usize,
     },
     /// Well-formed CBOR of another shape.
-    #[error("CBOR document of another shape: {why}\n  hint: sender and receiver may be of different versions; update the older one")]
+    #[error(
+        "CBOR document of another shape: {why}\n  hint: sender and receiver may be of different versions; update the older one"
+    )]
     Shape {
         /// What serde missed.
         why: String,
@@ -51,7 +59,10 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CborError> {
 /// [`CborError`] when it is too large, too complex, malformed or of another shape. Never panics.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], max: usize) -> Result<T, CborError> {
     if bytes.len() > max {
-        return Err(CborError::TooLarge { len: bytes.len(), max });
+        return Err(CborError::TooLarge {
+            len: bytes.len(),
+            max,
+        });
     }
     check(bytes)?;
     serde_cbor::from_slice(bytes).map_err(|e| CborError::Shape { why: e.to_string() })
@@ -66,7 +77,11 @@ fn check(bytes: &[u8]) -> Result<(), CborError> {
     loop {
         while open[depth] == 0 {
             if depth == 0 {
-                return if at == bytes.len() { Ok(()) } else { Err(CborError::Malformed { at }) };
+                return if at == bytes.len() {
+                    Ok(())
+                } else {
+                    Err(CborError::Malformed { at })
+                };
             }
             depth -= 1;
         }
@@ -81,7 +96,9 @@ fn check(bytes: &[u8]) -> Result<(), CborError> {
             0 | 1 | 7 => 0,
             2 | 3 => {
                 let end = usize::try_from(value).ok().and_then(|n| at.checked_add(n));
-                at = end.filter(|&e| e <= bytes.len()).ok_or(CborError::Malformed { at })?;
+                at = end
+                    .filter(|&e| e <= bytes.len())
+                    .ok_or(CborError::Malformed { at })?;
                 0
             }
             4 => value,
@@ -130,17 +147,42 @@ mod tests {
 
     #[test]
     fn fields_are_small_integers() {
-        let bytes = encode(&Pair { a: 7, b: "x".into() }).unwrap();
+        let bytes = encode(&Pair {
+            a: 7,
+            b: "x".into(),
+        })
+        .unwrap();
         assert_eq!(bytes, [0xa2, 0x00, 0x07, 0x01, 0x61, b'x']);
-        assert_eq!(decode::<Pair>(&bytes, 100).unwrap(), Pair { a: 7, b: "x".into() });
+        assert_eq!(
+            decode::<Pair>(&bytes, 100).unwrap(),
+            Pair {
+                a: 7,
+                b: "x".into()
+            }
+        );
     }
 
     #[test]
     fn hostile_documents_are_refused_before_serde() {
-        assert!(matches!(decode::<Pair>(&vec![0x81; 4000], 4000), Err(CborError::TooComplex)));
-        assert!(matches!(decode::<Pair>(&[0x9b, 255, 255, 255, 255, 255, 255, 255, 255], 100), Err(CborError::TooComplex)));
-        assert!(matches!(decode::<Pair>(&[0x5b, 0, 0, 0, 255, 255, 255, 255, 255], 100), Err(CborError::Malformed { .. })));
-        assert!(matches!(decode::<Pair>(&[0x9f, 0xff], 100), Err(CborError::Malformed { .. })));
-        assert!(matches!(decode::<Pair>(&[0; 101], 100), Err(CborError::TooLarge { .. })));
+        assert!(matches!(
+            decode::<Pair>(&vec![0x81; 4000], 4000),
+            Err(CborError::TooComplex)
+        ));
+        assert!(matches!(
+            decode::<Pair>(&[0x9b, 255, 255, 255, 255, 255, 255, 255, 255], 100),
+            Err(CborError::TooComplex)
+        ));
+        assert!(matches!(
+            decode::<Pair>(&[0x5b, 0, 0, 0, 255, 255, 255, 255, 255], 100),
+            Err(CborError::Malformed { .. })
+        ));
+        assert!(matches!(
+            decode::<Pair>(&[0x9f, 0xff], 100),
+            Err(CborError::Malformed { .. })
+        ));
+        assert!(matches!(
+            decode::<Pair>(&[0; 101], 100),
+            Err(CborError::TooLarge { .. })
+        ));
     }
 }
