@@ -59,10 +59,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CborError> {
 /// [`CborError`] when it is too large, too complex, malformed or of another shape. Never panics.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], max: usize) -> Result<T, CborError> {
     if bytes.len() > max {
-        return Err(CborError::TooLarge {
-            len: bytes.len(),
-            max,
-        });
+        return Err(CborError::TooLarge { len: bytes.len(), max });
     }
     check(bytes)?;
     serde_cbor::from_slice(bytes).map_err(|e| CborError::Shape { why: e.to_string() })
@@ -77,11 +74,7 @@ fn check(bytes: &[u8]) -> Result<(), CborError> {
     loop {
         while open[depth] == 0 {
             if depth == 0 {
-                return if at == bytes.len() {
-                    Ok(())
-                } else {
-                    Err(CborError::Malformed { at })
-                };
+                return if at == bytes.len() { Ok(()) } else { Err(CborError::Malformed { at }) };
             }
             depth -= 1;
         }
@@ -96,9 +89,7 @@ fn check(bytes: &[u8]) -> Result<(), CborError> {
             0 | 1 | 7 => 0,
             2 | 3 => {
                 let end = usize::try_from(value).ok().and_then(|n| at.checked_add(n));
-                at = end
-                    .filter(|&e| e <= bytes.len())
-                    .ok_or(CborError::Malformed { at })?;
+                at = end.filter(|&e| e <= bytes.len()).ok_or(CborError::Malformed { at })?;
                 0
             }
             4 => value,
@@ -147,27 +138,14 @@ mod tests {
 
     #[test]
     fn fields_are_small_integers() {
-        let bytes = encode(&Pair {
-            a: 7,
-            b: "x".into(),
-        })
-        .unwrap();
+        let bytes = encode(&Pair { a: 7, b: "x".into() }).unwrap();
         assert_eq!(bytes, [0xa2, 0x00, 0x07, 0x01, 0x61, b'x']);
-        assert_eq!(
-            decode::<Pair>(&bytes, 100).unwrap(),
-            Pair {
-                a: 7,
-                b: "x".into()
-            }
-        );
+        assert_eq!(decode::<Pair>(&bytes, 100).unwrap(), Pair { a: 7, b: "x".into() });
     }
 
     #[test]
     fn hostile_documents_are_refused_before_serde() {
-        assert!(matches!(
-            decode::<Pair>(&vec![0x81; 4000], 4000),
-            Err(CborError::TooComplex)
-        ));
+        assert!(matches!(decode::<Pair>(&vec![0x81; 4000], 4000), Err(CborError::TooComplex)));
         assert!(matches!(
             decode::<Pair>(&[0x9b, 255, 255, 255, 255, 255, 255, 255, 255], 100),
             Err(CborError::TooComplex)
@@ -176,13 +154,7 @@ mod tests {
             decode::<Pair>(&[0x5b, 0, 0, 0, 255, 255, 255, 255, 255], 100),
             Err(CborError::Malformed { .. })
         ));
-        assert!(matches!(
-            decode::<Pair>(&[0x9f, 0xff], 100),
-            Err(CborError::Malformed { .. })
-        ));
-        assert!(matches!(
-            decode::<Pair>(&[0; 101], 100),
-            Err(CborError::TooLarge { .. })
-        ));
+        assert!(matches!(decode::<Pair>(&[0x9f, 0xff], 100), Err(CborError::Malformed { .. })));
+        assert!(matches!(decode::<Pair>(&[0; 101], 100), Err(CborError::TooLarge { .. })));
     }
 }

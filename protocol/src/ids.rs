@@ -22,9 +22,7 @@ pub struct IdError {
 fn is_plain(text: &str) -> bool {
     let mut bytes = text.bytes();
     text.len() <= ID_MAX_BYTES
-        && bytes
-            .next()
-            .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
 }
 
@@ -126,11 +124,7 @@ impl fmt::Display for Digest {
 }
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if s.is_human_readable() {
-            s.serialize_str(&self.to_hex())
-        } else {
-            s.serialize_bytes(&self.0)
-        }
+        if s.is_human_readable() { s.serialize_str(&self.to_hex()) } else { s.serialize_bytes(&self.0) }
     }
 }
 impl<'de> Deserialize<'de> for Digest {
@@ -138,13 +132,10 @@ impl<'de> Deserialize<'de> for Digest {
         use serde::de::Error as _;
         if d.is_human_readable() {
             let text = String::deserialize(d)?;
-            Self::from_hex(&text)
-                .ok_or_else(|| D::Error::custom("a digest is 64 hexadecimal digits"))
+            Self::from_hex(&text).ok_or_else(|| D::Error::custom("a digest is 64 hexadecimal digits"))
         } else {
             let bytes = serde_bytes::ByteBuf::deserialize(d)?;
-            <[u8; 32]>::try_from(bytes.as_slice())
-                .map(Self)
-                .map_err(|_| D::Error::custom("a digest is 32 bytes"))
+            <[u8; 32]>::try_from(bytes.as_slice()).map(Self).map_err(|_| D::Error::custom("a digest is 32 bytes"))
         }
     }
 }
@@ -165,15 +156,9 @@ impl fmt::Display for BundleRef {
 impl core::str::FromStr for BundleRef {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let bad = || IdError {
-            what: "bundle (family/vN)",
-            text: text.chars().take(ID_MAX_BYTES).collect(),
-        };
+        let bad = || IdError { what: "bundle (family/vN)", text: text.chars().take(ID_MAX_BYTES).collect() };
         let (family, version) = text.split_once("/v").ok_or_else(bad)?;
-        Ok(Self {
-            family: Family::parse(family)?,
-            version: version.parse().map_err(|_| bad())?,
-        })
+        Ok(Self { family: Family::parse(family)?, version: version.parse().map_err(|_| bad())? })
     }
 }
 
@@ -184,22 +169,10 @@ mod tests {
 
     #[test]
     fn ids_refuse_what_would_change_a_topic() {
-        for bad in [
-            "",
-            "a/b",
-            "a+b",
-            "#",
-            "A",
-            "-a",
-            "a\0",
-            &"a".repeat(ID_MAX_BYTES + 1),
-        ] {
+        for bad in ["", "a/b", "a+b", "#", "A", "-a", "a\0", &"a".repeat(ID_MAX_BYTES + 1)] {
             assert!(DeviceId::parse(bad).is_err(), "{bad:?} must be refused");
         }
-        assert_eq!(
-            DeviceId::parse("station-07").unwrap().as_str(),
-            "station-07"
-        );
+        assert_eq!(DeviceId::parse("station-07").unwrap().as_str(), "station-07");
     }
 
     #[test]

@@ -8,6 +8,7 @@ extern crate alloc;
 pub mod cbor;
 pub mod drift;
 pub mod ids;
+pub mod join;
 pub mod limits;
 pub mod manifest;
 pub mod message;

@@ -31,9 +31,7 @@ pub enum ManifestError {
         why: String,
     },
     /// Parses, but contradicts itself or a limit.
-    #[error(
-        "manifest field `{field}` is wrong: {why}\n  hint: rebuild the bundle with `pinnace bundle`"
-    )]
+    #[error("manifest field `{field}` is wrong: {why}\n  hint: rebuild the bundle with `pinnace bundle`")]
     Invalid {
         /// The field.
         field: &'static str,
@@ -179,23 +177,9 @@ impl Blob {
     /// Returns the blob's entry for `bytes`, cut into chunks.
     pub fn describe(name: &str, role: Role, bytes: &[u8]) -> Self {
         let length = bytes.len() as u64;
-        let chunk = if length >= limits::LARGE_BLOB_BYTES {
-            limits::CHUNK_LARGE_BYTES
-        } else {
-            limits::CHUNK_BYTES
-        };
-        let hashes: Vec<u8> = bytes
-            .chunks(chunk as usize)
-            .flat_map(|c| Digest::of(c).0)
-            .collect();
-        Self {
-            name: name.into(),
-            role,
-            length,
-            sha256: Digest::of(bytes),
-            chunk,
-            chunks: BASE64.encode(hashes),
-        }
+        let chunk = if length >= limits::LARGE_BLOB_BYTES { limits::CHUNK_LARGE_BYTES } else { limits::CHUNK_BYTES };
+        let hashes: Vec<u8> = bytes.chunks(chunk as usize).flat_map(|c| Digest::of(c).0).collect();
+        Self { name: name.into(), role, length, sha256: Digest::of(bytes), chunk, chunks: BASE64.encode(hashes) }
     }
     /// Returns the number of chunks.
     pub fn chunk_count(&self) -> u64 {
@@ -209,9 +193,7 @@ impl Blob {
     /// Returns the digest of every chunk; empty when the list does not decode (see [`Manifest::parse`]).
     pub fn chunk_digests(&self) -> Vec<Digest> {
         let raw = BASE64.decode(&self.chunks).unwrap_or_default();
-        raw.chunks_exact(32)
-            .filter_map(|c| c.try_into().ok().map(Digest))
-            .collect()
+        raw.chunks_exact(32).filter_map(|c| c.try_into().ok().map(Digest)).collect()
     }
 }
 
@@ -224,8 +206,7 @@ impl Manifest {
         if bytes.len() > limits::MANIFEST_MAX_BYTES {
             return Err(ManifestError::TooLarge { len: bytes.len() });
         }
-        let manifest: Self = serde_json::from_slice(bytes)
-            .map_err(|e| ManifestError::Parse { why: e.to_string() })?;
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| ManifestError::Parse { why: e.to_string() })?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -236,8 +217,7 @@ impl Manifest {
     /// [`ManifestError`] when it would not be accepted by [`Manifest::parse`].
     pub fn to_bytes(&self) -> Result<Vec<u8>, ManifestError> {
         self.check()?;
-        let bytes =
-            serde_json::to_vec(self).map_err(|e| ManifestError::Parse { why: e.to_string() })?;
+        let bytes = serde_json::to_vec(self).map_err(|e| ManifestError::Parse { why: e.to_string() })?;
         if bytes.len() > limits::MANIFEST_MAX_BYTES {
             return Err(ManifestError::TooLarge { len: bytes.len() });
         }
@@ -246,10 +226,7 @@ impl Manifest {
 
     /// Returns family and version.
     pub fn bundle_ref(&self) -> BundleRef {
-        BundleRef {
-            family: self.family.clone(),
-            version: self.version,
-        }
+        BundleRef { family: self.family.clone(), version: self.version }
     }
     /// Returns the flat file name that is its TUF target path, e.g. `rain-v3.manifest.json`.
     pub fn target_path(&self) -> String {
@@ -269,12 +246,7 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), ManifestError> {
-        let bad = |field, why: &str| {
-            Err(ManifestError::Invalid {
-                field,
-                why: why.to_string(),
-            })
-        };
+        let bad = |field, why: &str| Err(ManifestError::Invalid { field, why: why.to_string() });
         if self.spec != SPEC {
             return bad("spec", "not a format this version reads");
         }
@@ -296,10 +268,7 @@ impl Manifest {
         }
         let mut names = BTreeSet::new();
         for b in &self.blobs {
-            if b.name.is_empty()
-                || b.name.len() > 128
-                || b.name.contains(['/', '\\', '\0'])
-                || b.name.starts_with('.')
+            if b.name.is_empty() || b.name.len() > 128 || b.name.contains(['/', '\\', '\0']) || b.name.starts_with('.')
             {
                 return bad("blobs.name", "not a plain file name");
             }
@@ -321,10 +290,7 @@ impl Manifest {
             return bad("variants", "no model");
         }
         for v in &self.variants {
-            if self
-                .blob_named(&v.blob)
-                .is_none_or(|b| b.role != Role::Model)
-            {
+            if self.blob_named(&v.blob).is_none_or(|b| b.role != Role::Model) {
                 return bad("variants.blob", "names no model blob");
             }
         }
@@ -418,17 +384,9 @@ mod tests {
                 output: "probabilities".into(),
                 label_output: Some("label".into()),
                 classes: vec!["0".into(), "1".into()],
-                features: vec![Feature {
-                    name: "wind".into(),
-                    kind: FeatureKind::Numeric,
-                    unit: "m/s".into(),
-                }],
+                features: vec![Feature { name: "wind".into(), kind: FeatureKind::Numeric, unit: "m/s".into() }],
             },
-            variants: vec![Variant {
-                name: "fp32".into(),
-                blob: "model.onnx".into(),
-                engines: vec!["tract".into()],
-            }],
+            variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["tract".into()] }],
             blobs: vec![Blob::describe("model.onnx", Role::Model, &[7; 70_000])],
         }
     }
@@ -457,10 +415,7 @@ mod tests {
         for (i, change) in cases.into_iter().enumerate() {
             let mut m = sample();
             change(&mut m);
-            assert!(
-                matches!(m.to_bytes(), Err(ManifestError::Invalid { .. })),
-                "case {i}"
-            );
+            assert!(matches!(m.to_bytes(), Err(ManifestError::Invalid { .. })), "case {i}");
         }
     }
 }

@@ -131,7 +131,13 @@ mod tests {
             let topic = Topic::Down(t.clone(), d.clone(), k);
             assert_eq!(Topic::parse(&topic.to_text()), Some(topic));
         }
-        for bad in ["pn/v1/acme/d/+/up/hello", "pn/v1/acme/d/x/up/hello/y", "pn/v2/acme/d/x/up/hello", "pn/v1//d/x/up/hello", ""] {
+        for bad in [
+            "pn/v1/acme/d/+/up/hello",
+            "pn/v1/acme/d/x/up/hello/y",
+            "pn/v2/acme/d/x/up/hello",
+            "pn/v1//d/x/up/hello",
+            "",
+        ] {
             assert_eq!(Topic::parse(bad), None, "{bad}");
         }
     }

@@ -34,9 +34,7 @@ pub enum EnvelopeError {
     #[error(transparent)]
     Cbor(#[from] CborError),
     /// A version this program does not know.
-    #[error(
-        "message envelope of version {0}, only 1 is known\n  hint: update the older of agent and control plane"
-    )]
+    #[error("message envelope of version {0}, only 1 is known\n  hint: update the older of agent and control plane")]
     Version(u8),
     /// Signed by another key, for another device or topic, or changed on the way.
     #[error(
@@ -49,13 +47,7 @@ pub enum EnvelopeError {
 }
 
 /// Bytes that are signed: topic and body, so that a message cannot be replayed as another kind or device.
-fn signed_bytes(
-    direction: u8,
-    tenant: &TenantId,
-    device: &DeviceId,
-    kind: &str,
-    body: &[u8],
-) -> Vec<u8> {
+fn signed_bytes(direction: u8, tenant: &TenantId, device: &DeviceId, kind: &str, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(DOMAIN.len() + 256 + body.len());
     out.extend_from_slice(DOMAIN);
     out.push(direction);
@@ -77,15 +69,8 @@ fn seal_as<T: Serialize>(
     message: &T,
 ) -> Result<Vec<u8>, CborError> {
     let body = cbor::encode(message)?;
-    let signature = key
-        .sign(&signed_bytes(dir, tenant, device, kind, &body))
-        .to_bytes()
-        .to_vec();
-    cbor::encode(&Envelope {
-        version: 1,
-        body,
-        signature,
-    })
+    let signature = key.sign(&signed_bytes(dir, tenant, device, kind, &body)).to_bytes().to_vec();
+    cbor::encode(&Envelope { version: 1, body, signature })
 }
 
 fn open_as<T: DeserializeOwned>(
@@ -100,15 +85,9 @@ fn open_as<T: DeserializeOwned>(
     if envelope.version != 1 {
         return Err(EnvelopeError::Version(envelope.version));
     }
-    let forged = || EnvelopeError::Signature {
-        device: device.as_str().into(),
-    };
+    let forged = || EnvelopeError::Signature { device: device.as_str().into() };
     let signature = Signature::from_slice(&envelope.signature).map_err(|_| forged())?;
-    key.verify_strict(
-        &signed_bytes(dir, tenant, device, kind, &envelope.body),
-        &signature,
-    )
-    .map_err(|_| forged())?;
+    key.verify_strict(&signed_bytes(dir, tenant, device, kind, &envelope.body), &signature).map_err(|_| forged())?;
     Ok(cbor::decode(&envelope.body, PAYLOAD_MAX_BYTES)?)
 }
 
@@ -180,14 +159,8 @@ mod tests {
         let (a, b) = (DeviceId::parse("a").unwrap(), DeviceId::parse("b").unwrap());
         let bytes = seal(&key, &tenant, &a, "report", &7_u64).unwrap();
         assert_eq!(open::<u64>(&public, &tenant, &a, "report", &bytes), Ok(7));
-        assert!(matches!(
-            open::<u64>(&public, &tenant, &b, "report", &bytes),
-            Err(EnvelopeError::Signature { .. })
-        ));
-        assert!(matches!(
-            open::<u64>(&public, &tenant, &a, "window", &bytes),
-            Err(EnvelopeError::Signature { .. })
-        ));
+        assert!(matches!(open::<u64>(&public, &tenant, &b, "report", &bytes), Err(EnvelopeError::Signature { .. })));
+        assert!(matches!(open::<u64>(&public, &tenant, &a, "window", &bytes), Err(EnvelopeError::Signature { .. })));
         assert!(matches!(
             open_from_plane::<u64>(&public, &tenant, &a, "report", &bytes),
             Err(EnvelopeError::Signature { .. })
@@ -195,10 +168,7 @@ mod tests {
         for i in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[i] ^= 1;
-            assert!(
-                open::<u64>(&public, &tenant, &a, "report", &flipped).is_err(),
-                "byte {i}"
-            );
+            assert!(open::<u64>(&public, &tenant, &a, "report", &flipped).is_err(), "byte {i}");
         }
     }
 }

@@ -7,9 +7,7 @@ use crate::ids::{BundleRef, Digest, RolloutId};
 use crate::time::ClockTrust;
 
 /// Orders all messages of one device: ledger epoch, process start, message. Later is greater.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Counter {
     /// Random when the ledger was created; a new one means that the device lost its memory.
     pub epoch: u64,
