@@ -1,0 +1,86 @@
+//! The one place that makes HTTP clients: our certificate authority only, bounded times, no redirects.
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Time to open a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Time of one whole request; long bodies are asked for in ranges.
+const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+
+/// Says why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("TLS cannot be set up from {what}: {why}\n  hint: the device's identity is damaged; join again with a new token")]
+pub struct TlsSetupError {
+    /// Which part is unusable.
+    pub what: &'static str,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// Returns the TLS settings that trust only the authority in `ca_pem` and, when given, show our certificate.
+///
+/// # Errors
+/// [`TlsSetupError`] when a certificate or key cannot be read.
+pub fn tls_config(ca_pem: &str, identity: Option<(&str, &str)>) -> Result<Arc<rustls::ClientConfig>, TlsSetupError> {
+    let bad = |what: &'static str| move |why: String| TlsSetupError { what, why };
+    let mut roots = RootCertStore::empty();
+    for cert in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
+        let cert = cert.map_err(|e| bad("the certificate authority")(e.to_string()))?;
+        roots.add(cert).map_err(|e| bad("the certificate authority")(e.to_string()))?;
+    }
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| bad("the protocol versions")(e.to_string()))?
+        .with_root_certificates(roots);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((cert_pem, key_pem)) => {
+            let chain = CertificateDer::pem_slice_iter(cert_pem.as_bytes())
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|e| bad("the device certificate")(e.to_string()))?;
+            let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
+                .map_err(|e| bad("the device key")(e.to_string()))?;
+            builder.with_client_auth_cert(chain, key).map_err(|e| bad("the device certificate")(e.to_string()))?
+        }
+    };
+    Ok(Arc::new(config))
+}
+
+/// Returns a client that speaks TLS with `tls`, or plain HTTP for what needs no secrecy (the anchor).
+///
+/// # Errors
+/// [`TlsSetupError`] when the client cannot be built.
+#[expect(clippy::disallowed_methods, reason = "this is the one constructor that the ban points to")]
+pub fn client(tls: Option<Arc<rustls::ClientConfig>>) -> Result<reqwest::Client, TlsSetupError> {
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_LIMIT)
+        .timeout(REQUEST_LIMIT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .user_agent(concat!("pinnace-agent/", env!("CARGO_PKG_VERSION")));
+    builder = match tls {
+        Some(config) => builder.tls_backend_preconfigured((*config).clone()),
+        // Plain HTTP still makes reqwest build TLS settings; an empty trust store keeps it from looking for one.
+        None => builder.tls_backend_preconfigured((*tls_config("", None)?).clone()),
+    };
+    builder.build().map_err(|e| TlsSetupError { what: "the HTTP client", why: e.to_string() })
+}
+
+/// Reads a response body of at most `max` bytes.
+///
+/// # Errors
+/// A text that says what went wrong: too long, or the connection broke.
+pub async fn read_body(mut response: reqwest::Response, max: usize) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|e| e.without_url().to_string())? {
+        if body.len() + piece.len() > max {
+            return Err(format!("the answer is longer than {max} bytes"));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
