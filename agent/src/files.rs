@@ -65,7 +65,7 @@ pub fn create_dir(dir: &Path) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError`] when a step fails; the old content is then untouched.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    let beside = path.with_extension("new");
+    let beside = path.with_added_extension("new");
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;
         file.write_all(bytes)?;
