@@ -181,6 +181,10 @@ impl Blob {
         let hashes: Vec<u8> = bytes.chunks(chunk as usize).flat_map(|c| Digest::of(c).0).collect();
         Self { name: name.into(), role, length, sha256: Digest::of(bytes), chunk, chunks: BASE64.encode(hashes) }
     }
+    /// Returns the blob's TUF target path: its digest, so that equal content is one target.
+    pub fn target_path(&self) -> String {
+        self.sha256.to_hex()
+    }
     /// Returns the number of chunks.
     pub fn chunk_count(&self) -> u64 {
         self.length.div_ceil(self.chunk.max(1))
