@@ -6,6 +6,7 @@
 //! events with the [`Job`] or [`HttpId`] of the effect; results of work that no longer matters are ignored.
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -14,6 +15,7 @@ use pinnace_protocol::cbor::CborError;
 use pinnace_protocol::ids::{BundleRef, DeviceId, Digest, TenantId};
 use pinnace_protocol::manifest::TrialPolicy;
 use pinnace_protocol::message::{self, Failure, Health, Hello, Report, ReportKey, TrialStats, Want, Window};
+use pinnace_protocol::sketch::Layout;
 use pinnace_protocol::topic::{Down, Up};
 use serde::{Deserialize, Serialize};
 
@@ -121,21 +123,14 @@ impl fmt::Display for SlotName {
 pub enum Key {
     /// What the core knows: one CBOR document.
     State,
+    /// The verified manifest of the candidate while its blobs are fetched.
+    Manifest,
+    /// The newest director root after the anchor's.
+    DirectorRoot,
+    /// A metadata file of the image repository (its roots among them), by its stored name.
+    Meta(String),
     /// A closed window that waits to be acknowledged, by sequence number.
     Window(u64),
-    /// A metadata file of the image repository, by role file name.
-    Meta(String),
-    /// A root of the image or director repository that was accepted after the anchor's, by version.
-    Root(Repo, u64),
-}
-
-/// One of the two repositories.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Repo {
-    /// What exists.
-    Image,
-    /// Which device should run what.
-    Director,
 }
 
 impl Key {
@@ -143,27 +138,25 @@ impl Key {
     pub fn to_text(&self) -> String {
         match self {
             Self::State => "state".into(),
-            Self::Window(seq) => format!("window/{seq:020}"),
+            Self::Manifest => "manifest".into(),
+            Self::DirectorRoot => "director-root".into(),
             Self::Meta(name) => format!("meta/{name}"),
-            Self::Root(Repo::Image, version) => format!("root/image/{version:020}"),
-            Self::Root(Repo::Director, version) => format!("root/director/{version:020}"),
+            Self::Window(seq) => format!("window/{seq:020}"),
         }
     }
 
     /// Reads a text form; `None` for anything this version does not write (leave such records alone).
     pub fn parse(text: &str) -> Option<Self> {
-        let number = |digits: &str| (digits.len() == 20).then(|| digits.parse().ok()).flatten();
-        let (kind, rest) = text.split_once('/').unwrap_or((text, ""));
-        match kind {
-            "state" if rest.is_empty() => Some(Self::State),
-            "window" => number(rest).map(Self::Window),
-            "meta" if !rest.is_empty() => Some(Self::Meta(rest.into())),
-            "root" => match rest.split_once('/')? {
-                ("image", digits) => number(digits).map(|v| Self::Root(Repo::Image, v)),
-                ("director", digits) => number(digits).map(|v| Self::Root(Repo::Director, v)),
+        match text.split_once('/') {
+            None => match text {
+                "state" => Some(Self::State),
+                "manifest" => Some(Self::Manifest),
+                "director-root" => Some(Self::DirectorRoot),
                 _ => None,
             },
-            _ => None,
+            Some(("meta", name)) if !name.is_empty() => Some(Self::Meta(name.into())),
+            Some(("window", digits)) if digits.len() == 20 => digits.parse().ok().map(Self::Window),
+            Some(_) => None,
         }
     }
 }
@@ -199,7 +192,7 @@ pub struct Batch {
     pub ops: Vec<Op>,
 }
 
-/// The outcome of one turn.
+/// The outcome of one turn; whatever it held before the turn is replaced.
 #[derive(Debug, Default)]
 pub struct Step {
     /// What must be durable first; `None` when nothing changed.
@@ -425,12 +418,14 @@ pub enum LoadRole {
 }
 
 /// What was loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct LoadedInfo {
     /// Variant in use.
     pub variant: String,
     /// Engine in use, e.g. `tract 0.23`.
     pub engine: String,
+    /// The bundle's reference profile, compiled: lets the outbox merge windows; none when the bundle has none.
+    pub layout: Option<Arc<Layout>>,
 }
 
 /// Why a request gave no bytes.
@@ -543,14 +538,14 @@ mod tests {
             Key::Window(0),
             Key::Window(u64::MAX),
             Key::Meta("7.rain.json".into()),
-            Key::Root(Repo::Image, 2),
-            Key::Root(Repo::Director, 3),
+            Key::Manifest,
+            Key::DirectorRoot,
         ];
         for key in keys {
             assert_eq!(Key::parse(&key.to_text()), Some(key));
         }
         assert!(Key::Window(9).to_text() < Key::Window(10).to_text());
-        for bad in ["", "state/1", "window/1", "window/", "meta/", "root/other/00000000000000000001", "x"] {
+        for bad in ["", "state/1", "window/1", "window/", "meta/", "root/1", "x"] {
             assert_eq!(Key::parse(bad), None, "{bad}");
         }
     }

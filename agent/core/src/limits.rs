@@ -1,0 +1,42 @@
+//! Every bound of the device's judgement, with its unit and its reason.
+
+/// Bytes of the state record: three released records of at most 64 KiB and small things.
+pub const STATE_MAX_BYTES: usize = 256 * 1024;
+/// Windows kept in the outbox: with one every five minutes, three and a half days offline before any is merged.
+pub const OUTBOX_MAX_WINDOWS: usize = 1024;
+/// Bytes of sketches kept in the outbox; they are also held in memory.
+pub const OUTBOX_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Windows published and not yet acknowledged: keeps the link free for control messages.
+pub const WINDOWS_IN_FLIGHT_MAX: usize = 32;
+/// Attempts to fetch one bundle before it is left alone for [`QUARANTINE_S`].
+pub const ATTEMPTS_MAX: u32 = 3;
+/// Seconds a bundle that could not be fetched is left alone.
+pub const QUARANTINE_S: u64 = 24 * 3600;
+/// Bundles whose failed attempts are remembered; the one whose quarantine ends first is forgotten first.
+pub const ATTEMPTS_REMEMBERED_MAX: usize = 16;
+/// Milliseconds of the longest back-off between attempts.
+pub const BACKOFF_MAX_MS: u64 = 10 * 60 * 1000;
+/// Milliseconds between two hellos at most, while nobody answers.
+pub const HELLO_MAX_MS: u64 = 60 * 1000;
+/// Wrong chunks or documents from one source before the next one is asked.
+pub const STRIKES_MAX: u32 = 3;
+/// Times a source may make no progress for one interval before the next one is asked.
+pub const STALLS_MAX: u32 = 2;
+/// Chunks asked for in one HTTP range: a failed request costs at most 256 KiB (1 MiB for large chunks).
+pub const RANGE_MAX_CHUNKS: u64 = 8;
+/// Seconds a server may ask us to wait before we ask again anyway.
+pub const RETRY_AFTER_MAX_S: u32 = 15 * 60;
+/// Milliseconds one piece of slot work or one load may take: 2 GiB on an SD card at 2 MB/s.
+pub const SLOT_WORK_MAX_MS: u64 = 30 * 60 * 1000;
+/// Comparisons from which on disagreement counts: below, one different answer would weigh too much.
+pub const COMPARED_MIN: u64 = 30;
+/// Inferences from which on a p95 means something.
+pub const LATENCY_MIN: u64 = 20;
+/// Model families whose release floor is remembered.
+pub const FAMILIES_MAX: usize = 64;
+/// Seconds a trial may take at most, whatever its policy says.
+pub const TRIAL_MAX_S: u32 = 30 * 24 * 3600;
+/// Process starts a trial may use up at most, whatever its policy says.
+pub const TRIES_MAX: u32 = 16;
+/// Bytes of a log line's variable part.
+pub const LOG_MAX_BYTES: usize = 512;
