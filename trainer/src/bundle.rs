@@ -1,0 +1,199 @@
+//! Puts a trained model and all that belongs to it into one bundle: manifest and blobs.
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use pinnace_protocol::ids::{Digest, Family};
+use pinnace_protocol::limits::MANIFEST_MAX_BYTES;
+use pinnace_protocol::manifest::{
+    Blob, Compat, Feature, FeatureKind, Manifest, ManifestError, Role, SPEC, Signature, Task as ManifestTask, Variant,
+};
+use pinnace_protocol::sketch::Profile;
+
+use crate::data::Kind;
+use crate::golden::Golden;
+use crate::learn::{Task, TrainedModel};
+use crate::onnx;
+
+/// File name of the manifest in a bundle's folder.
+pub const MANIFEST_FILE: &str = "manifest.json";
+
+/// Says why a bundle cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The manifest contradicts itself.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A file is missing, damaged or cannot be written.
+    #[error("bundle file {path}: {why}\n  hint: build the bundle again with `pinnace train`")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A part cannot be written as JSON.
+    #[error("{part} cannot be written: {why}\n  hint: the training data may hold numbers that JSON has no form for")]
+    Part {
+        /// Which part.
+        part: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// A bundle in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bundle {
+    /// Its table of contents.
+    pub manifest: Manifest,
+    /// The blobs' bytes, in the order of the manifest.
+    pub contents: Vec<Vec<u8>>,
+}
+
+/// What a bundle is called and where it may run.
+#[derive(Debug, Clone)]
+pub struct BundleName {
+    /// The model family.
+    pub family: Family,
+    /// Version in the registry, from 1.
+    pub version: u64,
+    /// Grows with every release of the family.
+    pub release_counter: u64,
+    /// Unix seconds.
+    pub created: u64,
+    /// Where it may run.
+    pub compat: Compat,
+}
+
+/// The parts of a bundle besides the model.
+pub struct Parts<'a> {
+    /// Reference statistics.
+    pub profile: &'a Profile,
+    /// Golden vectors.
+    pub golden: &'a Golden,
+    /// Model card, Markdown.
+    pub card: &'a str,
+    /// Provenance statement, made for the digest of the model.
+    pub provenance: &'a serde_json::Value,
+}
+
+/// Returns the bundle of `model_bytes` (ONNX) and its parts.
+///
+/// # Errors
+/// [`BundleError`] when a part cannot be written or the manifest would break a limit.
+pub fn build(
+    name: &BundleName,
+    model: &TrainedModel,
+    model_bytes: Vec<u8>,
+    parts: &Parts<'_>,
+) -> Result<Bundle, BundleError> {
+    let part = |part| move |e: serde_json::Error| BundleError::Part { part, why: e.to_string() };
+    let files = [
+        ("model.onnx", Role::Model, model_bytes),
+        ("profile.json", Role::Profile, parts.profile.to_json()),
+        ("golden.json", Role::Golden, serde_json::to_vec(parts.golden).map_err(part("the golden vectors"))?),
+        ("card.md", Role::Card, parts.card.as_bytes().to_vec()),
+        ("provenance.json", Role::Provenance, serde_json::to_vec(parts.provenance).map_err(part("the provenance"))?),
+    ];
+    let blobs = files.iter().map(|(file, role, bytes)| Blob::describe(file, *role, bytes)).collect();
+    let manifest = Manifest {
+        spec: SPEC.into(),
+        family: name.family.clone(),
+        version: name.version,
+        release_counter: name.release_counter,
+        created: name.created,
+        compat: name.compat.clone(),
+        signature: signature(model),
+        variants: vec![Variant {
+            name: "fp32".into(),
+            blob: "model.onnx".into(),
+            engines: vec!["tract".into(), "ort".into()],
+        }],
+        blobs,
+    };
+    // Checks every rule a device will check.
+    manifest.to_bytes()?;
+    Ok(Bundle { manifest, contents: files.into_iter().map(|(_, _, bytes)| bytes).collect() })
+}
+
+/// Returns what goes into the model and comes out of it.
+fn signature(model: &TrainedModel) -> Signature {
+    let features = model
+        .features
+        .iter()
+        .map(|f| Feature {
+            name: f.name.clone(),
+            kind: match f.kind {
+                Kind::Numeric => FeatureKind::Numeric,
+                Kind::Categorical => FeatureKind::Categorical(f.categories.clone()),
+            },
+            unit: String::new(),
+        })
+        .collect();
+    let (task, output, label_output, classes) = match &model.task {
+        Task::Classify(classes) => {
+            (ManifestTask::Classification, onnx::PROBABILITIES, Some(onnx::LABEL.into()), classes.clone())
+        }
+        Task::Regress => (ManifestTask::Regression, onnx::VALUE, None, Vec::new()),
+    };
+    Signature { task, input: onnx::INPUT.into(), output: output.into(), label_output, classes, features }
+}
+
+impl Bundle {
+    /// Writes the bundle into folder `dir`: the manifest and one file a blob, by name.
+    ///
+    /// # Errors
+    /// [`BundleError`] when a file cannot be written.
+    pub fn save(&self, dir: &Path) -> Result<(), BundleError> {
+        let file = |path: &Path| {
+            let path = path.to_path_buf();
+            move |e: io::Error| BundleError::File { path, why: e.to_string() }
+        };
+        fs::create_dir_all(dir).map_err(file(dir))?;
+        for (blob, content) in self.manifest.blobs.iter().zip(&self.contents) {
+            let path = dir.join(&blob.name);
+            fs::write(&path, content).map_err(file(&path))?;
+        }
+        // Last: a folder with a manifest is a whole bundle.
+        let path = dir.join(MANIFEST_FILE);
+        fs::write(&path, self.manifest.to_bytes()?).map_err(file(&path))
+    }
+
+    /// Reads a bundle from folder `dir` and checks every blob against the manifest.
+    ///
+    /// # Errors
+    /// [`BundleError`] when a file is missing or not what the manifest says.
+    pub fn load(dir: &Path) -> Result<Self, BundleError> {
+        let path = dir.join(MANIFEST_FILE);
+        let bytes = read(&path, MANIFEST_MAX_BYTES as u64)?;
+        let manifest = Manifest::parse(&bytes)?;
+        let mut contents = Vec::new();
+        for blob in &manifest.blobs {
+            let path = dir.join(&blob.name);
+            let bytes = read(&path, blob.length)?;
+            if bytes.len() as u64 != blob.length || Digest::of(&bytes) != blob.sha256 {
+                return Err(BundleError::File {
+                    path,
+                    why: "it is not what the manifest says (length or digest)".into(),
+                });
+            }
+            contents.push(bytes);
+        }
+        Ok(Self { manifest, contents })
+    }
+
+    /// Returns the bytes of the first blob with `role`.
+    pub fn content(&self, role: Role) -> Option<&[u8]> {
+        self.manifest.blobs.iter().zip(&self.contents).find(|(b, _)| b.role == role).map(|(_, c)| c.as_slice())
+    }
+}
+
+fn read(path: &Path, max: u64) -> Result<Vec<u8>, BundleError> {
+    let error = |why: String| BundleError::File { path: path.into(), why };
+    let length = fs::metadata(path).map_err(|e| error(e.to_string()))?.len();
+    if length > max {
+        return Err(error(format!("{length} bytes, at most {max} belong there")));
+    }
+    fs::read(path).map_err(|e| error(e.to_string()))
+}

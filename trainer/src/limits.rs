@@ -1,0 +1,44 @@
+//! The bounds of everything the trainer reads or builds, each with its unit and its reason.
+
+/// Bytes: the largest CSV file read; it is held in memory while it is parsed twice.
+pub const MAX_CSV_BYTES: usize = 512 << 20;
+/// Columns of a CSV file: beyond this it is a matrix, not a table with names.
+pub const MAX_COLUMNS: usize = 4096;
+/// Cells (rows x columns) of a CSV file: eight bytes each once parsed, so 1 GiB.
+pub const MAX_CELLS: usize = 128 << 20;
+/// Bytes of a header name: it ends up in manifests, dashboards and metrics.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Bytes of one category or class name: it travels in every bundle.
+pub const MAX_CATEGORY_BYTES: usize = 256;
+/// Distinct values of a categorical column: more is free text or an identifier.
+pub const MAX_CATEGORIES: usize = 256;
+/// Distinct classes of a label: each costs one tree per boosting iteration.
+pub const MAX_CLASSES: usize = 64;
+/// Share of cells that must read as numbers before the others count as mistakes in a numeric
+/// column instead of as categories.
+pub const NUMERIC_SHARE: f64 = 0.9;
+
+/// Rows: fewer cannot be learnt from.
+pub const MIN_TRAINING_ROWS: usize = 2;
+/// Bins of one numeric feature in boosting; the 256th value of a byte means "missing".
+pub const MAX_BINS: usize = 255;
+/// Boosting iterations.
+pub const MAX_ITERATIONS: usize = 10_000;
+/// Leaves of one tree.
+pub const MAX_LEAVES: usize = 4096;
+/// Nodes of all trees together: 1 Mi nodes are about 50 MB of ONNX.
+pub const MAX_ENSEMBLE_NODES: usize = 1 << 20;
+/// Iterations of the logistic solver.
+pub const MAX_SOLVER_ITERATIONS: usize = 2_000;
+/// Halvings of a step in one line search of the logistic solver: 2^-50 is past f64 rounding.
+pub const MAX_LINE_SEARCH_STEPS: usize = 50;
+/// Cells of the logistic design matrix (rows x encoded columns), eight bytes each: 2 GiB.
+pub const MAX_DESIGN_CELLS: usize = 256 << 20;
+
+/// Leaves of one exported tree-ensemble node: tract as shipped walks the leaf table from its
+/// start for every tree, so large tables make it quadratic.
+pub const MAX_LEAVES_PER_NODE: usize = 256;
+/// Golden vectors of a model: they travel in the bundle and run on every device.
+pub const MAX_GOLDEN: usize = 256;
+/// Bins of a calibration curve.
+pub const CALIBRATION_BINS: usize = 10;
