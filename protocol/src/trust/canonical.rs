@@ -1,0 +1,74 @@
+//! OLPC canonical JSON: the one byte string that a signature covers.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use serde_json::Value;
+
+use super::error::TrustError;
+
+/// Returns the OLPC canonical form of a value: keys sorted, no spaces, only `"` and `\` escaped.
+///
+/// # Errors
+/// `Malformed` for a number that is not a whole 64-bit number.
+pub fn canonical(value: &Value) -> Result<Vec<u8>, TrustError> {
+    let mut out = Vec::new();
+    write(value, &mut out)?;
+    Ok(out)
+}
+
+fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), TrustError> {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(number) if number.is_u64() || number.is_i64() => {
+            out.extend_from_slice(number.to_string().as_bytes());
+        }
+        Value::Number(number) => {
+            return Err(TrustError::malformed(
+                "canonical JSON",
+                format!("{number} is not a whole 64-bit number; write fractions as strings"),
+            ));
+        }
+        Value::String(text) => write_string(text, out),
+        Value::Array(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write(item, out)?;
+            }
+            out.push(b']');
+        }
+        Value::Object(map) => {
+            // Sorted here and not by the map: another crate may switch its order to insertion order.
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| key.as_bytes());
+            out.push(b'{');
+            for (index, (key, item)) in entries.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_string(key, out);
+                out.push(b':');
+                write(item, out)?;
+            }
+            out.push(b'}');
+        }
+    }
+    Ok(())
+}
+
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for byte in text.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
