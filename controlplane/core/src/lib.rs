@@ -1,4 +1,25 @@
+//! The steward's judgement: fleet view, plan, waves, gates, aggregates, drift watch, history.
+//!
+//! Everything here is pure: no clock, disk, socket, thread or random source. The server and the simulator are two
+//! shells around the same `Steward`; [`api`] is their contract.
 #![no_std]
 #![forbid(unsafe_code)]
-//! stub
 extern crate alloc;
+
+pub mod api;
+pub mod bundle;
+pub mod fleet;
+pub mod gates;
+pub mod history;
+pub mod limits;
+pub mod plan;
+pub mod policy;
+pub mod rollout;
+mod row;
+pub mod views;
+pub mod windows;
+
+pub use api::{
+    Assignment, Batch, Command, Config, Done, Effect, Event, IntervalBy, ManifestTarget, Published, Refusal, RequestId,
+    Row, RowError, RowKey, Step, Table,
+};

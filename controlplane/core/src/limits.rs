@@ -1,0 +1,36 @@
+//! Every bound of the steward, with its unit and its reason.
+
+/// Bytes of one stored row: a bundle's reference profile is the largest content (1 MiB).
+pub const ROW_MAX_BYTES: usize = 4 << 20;
+/// Devices of one steward: about 1 KB of memory each.
+pub const DEVICES_MAX: usize = 1_000_000;
+/// Bundles known at once: each keeps its reference in memory.
+pub const BUNDLES_MAX: usize = 1_024;
+/// Rollouts remembered with their devices; the oldest ended one is forgotten when a new one begins (its history stays).
+pub const ROLLOUTS_MAX: usize = 128;
+/// Waves of one rollout after the canaries.
+pub const WAVES_MAX: usize = 16;
+/// Bytes of a label expression.
+pub const EXPR_MAX_BYTES: usize = 1_024;
+/// Bytes of a person's reason or name in the history.
+pub const WORDS_MAX_BYTES: usize = 512;
+/// Assignments handed out in one step, so that a step's signatures take well under a second; the rest follows at once.
+pub const ASSIGN_PER_STEP: usize = 512;
+/// State changes of one rollout in one turn: draft to rolled back is at most nine, every wave adds three.
+pub const TRANSITIONS_PER_TURN: usize = 9 + 3 * (WAVES_MAX + 1);
+/// Entries of the history kept in memory for pages; the store keeps all.
+pub const EVENTS_IN_MEMORY: usize = 4_096;
+/// Intervals kept per bundle; beyond, neighbours are merged, older ones first (time resolution is lost, counts are not).
+pub const INTERVALS_MAX: usize = 288;
+/// Newest intervals that are never merged: a day in steps of five minutes would be 288, the watch needs 4.
+pub const INTERVALS_FRESH: usize = 144;
+/// Assessed intervals that the persistence rule looks at.
+pub const DRIFT_LOOKBACK: usize = 4;
+/// Rows of one window that are believed; the sketch's own counters bound the rest.
+pub const WINDOW_MAX_ROWS: u64 = 10_000_000;
+/// Milliseconds between looks at a rollout that only waits: deadlines are in seconds.
+pub const LOOK_EVERY_MS: u64 = 1_000;
+/// Doublings of the retry delay.
+pub const RETRY_MAX_DOUBLINGS: u32 = 6;
+/// Evidence is told up to here; beyond, the number means nothing to anybody.
+pub const EVIDENCE_MAX: f64 = 1e12;
