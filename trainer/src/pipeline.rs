@@ -19,13 +19,13 @@ pub const HOLDOUT_SHARE: f64 = 0.2;
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     /// The data cannot be used.
-    #[error("{0}\n  hint: {}", .0.hint())]
+    #[error("{0}\n  hint: {hint}", hint = .0.hint())]
     Data(#[from] DataError),
     /// Nothing could be learnt.
-    #[error("{0}\n  hint: {}", .0.hint())]
+    #[error("{0}\n  hint: {hint}", hint = .0.hint())]
     Learn(#[from] LearnError),
     /// The model could not be judged.
-    #[error("{0}\n  hint: {}", .0.hint())]
+    #[error("{0}\n  hint: {hint}", hint = .0.hint())]
     Evaluate(#[from] EvaluateError),
     /// No reference profile could be made.
     #[error(transparent)]
