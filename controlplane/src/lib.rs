@@ -1,1 +1,5 @@
 //! stub
+
+pub mod broker;
+pub mod ca;
+pub mod tls;

@@ -1,0 +1,292 @@
+//! TLS for everything that listens: who connects is decided here, and a slow stranger holds up nobody.
+//!
+//! rustls with ring, given explicitly. Sessions are not resumed: each connection shows its certificate
+//! anew, so that expiry and the deny list are looked at every time.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::broker::limits::{
+    ACCEPT_BACKLOG, ACCEPT_RETRY_MS, HANDSHAKE_GRACE_MS, HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX,
+};
+use crate::ca::{IssuedWithKey, Peer, Serial};
+
+/// Says why TLS could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A PEM text does not hold what it should.
+    #[error("no usable {0} in the PEM text\n  hint: check that the file is complete and of the right kind")]
+    Pem(&'static str),
+    /// rustls refused the configuration.
+    #[error("TLS cannot be set up: {0}\n  hint: check that certificate and key belong together")]
+    Config(#[from] rustls::Error),
+    /// The certificate authority cannot be used to verify clients.
+    #[error("clients cannot be verified: {0}\n  hint: check the certificate authority's certificate")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// Whether a client has to show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Always: MQTT.
+    Required,
+    /// If it has one: the device API, where a device without one can still join. A bad one is refused.
+    Optional,
+}
+
+/// Returns the only cryptography used, ring.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    chain.ok().filter(|c| !c.is_empty()).ok_or(TlsError::Pem("certificate"))
+}
+
+fn key(pem: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| TlsError::Pem("key"))
+}
+
+fn roots(authority_pem: &str) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in chain(authority_pem)? {
+        store.add(certificate)?;
+    }
+    Ok(store)
+}
+
+/// Returns how a server speaks TLS: with its own certificate, trusting clients of one authority.
+///
+/// # Errors
+/// [`TlsError`] when a text or a pair of certificate and key is not usable.
+pub fn server_config(
+    authority_pem: &str,
+    server: &IssuedWithKey,
+    auth: ClientAuth,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authority_pem)?), provider());
+    let verifier = match auth {
+        ClientAuth::Required => verifier.build()?,
+        ClientAuth::Optional => verifier.allow_unauthenticated().build()?,
+    };
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain(&server.issued.certificate_pem)?, key(&server.key_pem)?)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// Returns how a client of ours speaks TLS: trusting servers of one authority, showing its certificate if it has one.
+///
+/// # Errors
+/// [`TlsError`] when a text or a pair of certificate and key is not usable.
+pub fn client_config(authority_pem: &str, client: Option<(&str, &str)>) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots(authority_pem)?);
+    let config = match client {
+        Some((certificate_pem, key_pem)) => builder.with_client_auth_cert(chain(certificate_pem)?, key(key_pem)?)?,
+        None => builder.with_no_client_auth(),
+    };
+    Ok(Arc::new(config))
+}
+
+/// Serial numbers of certificates that are refused before they expire. Clones share one list.
+#[derive(Debug, Clone, Default)]
+pub struct DenyList(Arc<RwLock<BTreeSet<Serial>>>);
+
+impl DenyList {
+    /// Refuses a certificate from now on. Open connections are closed by [`crate::broker::BrokerHandle::expel`].
+    pub fn deny(&self, serial: Serial) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(serial);
+    }
+
+    /// Puts these serial numbers in place of all earlier ones.
+    pub fn replace(&self, serials: impl IntoIterator<Item = Serial>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = serials.into_iter().collect();
+    }
+
+    /// Returns whether a certificate is refused.
+    pub fn contains(&self, serial: &Serial) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(serial)
+    }
+}
+
+/// Where a connection comes from, and who it is.
+#[derive(Debug, Clone)]
+pub struct PeerAddr {
+    /// The remote address.
+    pub address: SocketAddr,
+    /// What its verified certificate says; `None` when it showed none.
+    pub peer: Option<Peer>,
+}
+
+/// Accepts TCP connections and hands out those that finished a TLS handshake in time.
+///
+/// Handshakes run beside each other, at most [`HANDSHAKES_MAX`] and [`HANDSHAKE_TIMEOUT_MS`] each. When
+/// as many are under way, the oldest is cut once it has had [`HANDSHAKE_GRACE_MS`]: silent
+/// connections cannot keep others out. Dropping the listener stops it.
+#[derive(Debug)]
+pub struct TlsListener {
+    local: SocketAddr,
+    ready: mpsc::Receiver<(TlsStream<TcpStream>, PeerAddr)>,
+    acceptor: JoinHandle<()>,
+}
+
+impl TlsListener {
+    /// Listens on `address`.
+    ///
+    /// # Errors
+    /// The system's error when the address cannot be used.
+    pub async fn bind(address: SocketAddr, config: Arc<ServerConfig>, deny: DenyList) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let local = listener.local_addr()?;
+        let (sender, ready) = mpsc::channel(ACCEPT_BACKLOG);
+        let acceptor = tokio::spawn(accept_all(listener, TlsAcceptor::from(config), deny, sender));
+        Ok(Self { local, ready, acceptor })
+    }
+
+    /// Returns the address listened on.
+    pub fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Returns the next connection whose handshake succeeded. May be dropped and called again.
+    pub async fn next(&mut self) -> (TlsStream<TcpStream>, PeerAddr) {
+        match self.ready.recv().await {
+            Some(connection) => connection,
+            // The acceptor ends only with this listener or the runtime.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for TlsListener {
+    fn drop(&mut self) {
+        self.acceptor.abort();
+    }
+}
+
+impl axum::serve::Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = PeerAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        self.next().await
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Ok(PeerAddr { address: self.local, peer: None })
+    }
+}
+
+impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, TlsListener>> for PeerAddr {
+    fn connect_info(stream: axum::serve::IncomingStream<'_, TlsListener>) -> Self {
+        stream.remote_addr().clone()
+    }
+}
+
+struct Handshake {
+    started: Instant,
+    task: JoinHandle<()>,
+}
+
+async fn accept_all(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    deny: DenyList,
+    ready: mpsc::Sender<(TlsStream<TcpStream>, PeerAddr)>,
+) {
+    let mut pending: Pending = Pending::default();
+    loop {
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
+                continue;
+            }
+        };
+        pending.make_room().await;
+        let (acceptor, deny, ready) = (acceptor.clone(), deny.clone(), ready.clone());
+        let task = tokio::spawn(async move {
+            match handshake(stream, address, &acceptor, &deny).await {
+                // The receiver is gone only when the listener is.
+                Ok(connection) => drop(ready.send(connection).await),
+                Err(reason) => tracing::debug!(%address, %reason, "a connection was refused"),
+            }
+        });
+        pending.0.push_back(Handshake { started: Instant::now(), task });
+    }
+}
+
+/// Handshakes under way, oldest first. Dropping it ends them.
+#[derive(Default)]
+struct Pending(VecDeque<Handshake>);
+
+impl Pending {
+    /// Waits until one more handshake may start, for at most [`HANDSHAKE_GRACE_MS`].
+    async fn make_room(&mut self) {
+        if self.0.len() < HANDSHAKES_MAX {
+            return;
+        }
+        self.0.retain(|h| !h.task.is_finished());
+        if self.0.len() < HANDSHAKES_MAX {
+            return;
+        }
+        if let Some(mut oldest) = self.0.pop_front() {
+            let grace_ends = oldest.started + Duration::from_millis(HANDSHAKE_GRACE_MS);
+            if tokio::time::timeout_at(grace_ends, &mut oldest.task).await.is_err() {
+                oldest.task.abort();
+            }
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        for handshake in &self.0 {
+            handshake.task.abort();
+        }
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    address: SocketAddr,
+    acceptor: &TlsAcceptor,
+    deny: &DenyList,
+) -> Result<(TlsStream<TcpStream>, PeerAddr), String> {
+    stream.set_nodelay(true).map_err(|e| e.to_string())?;
+    let limit = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
+    let stream = tokio::time::timeout(limit, acceptor.accept(stream))
+        .await
+        .map_err(|_| format!("no TLS handshake within {HANDSHAKE_TIMEOUT_MS} ms"))?
+        .map_err(|e| e.to_string())?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let peer = certificate.map(|c| Peer::from_certificate(c)).transpose().map_err(|e| e.to_string())?;
+    match &peer {
+        Some(peer) if deny.contains(&peer.serial) => {
+            Err(format!("the certificate {} of {} was revoked", peer.serial, peer.identity))
+        }
+        _ => Ok((stream, PeerAddr { address, peer })),
+    }
+}
