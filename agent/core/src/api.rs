@@ -252,7 +252,7 @@ pub enum Event<'a> {
     },
     /// Slot work could not be done.
     SlotFailed {
-        /// Which: the job of the prepare, scan, chunk or seal.
+        /// Which: the job of the prepare, scan, chunk or seal; late ones are ignored.
         job: Job,
         /// Why.
         error: SlotError,
@@ -319,7 +319,7 @@ pub enum Effect {
     },
     /// Write one verified chunk. No answer, unless it fails.
     WriteChunk {
-        /// The job of the prepare it belongs to.
+        /// The job of the scan it belongs to; [`Event::SlotFailed`] carries it back when the write fails.
         job: Job,
         /// Which slot.
         slot: SlotName,
@@ -367,7 +367,8 @@ pub enum Effect {
         /// The new active slot.
         slot: SlotName,
     },
-    /// Stop serving and unload the candidate of `slot`, loaded or not; the active model answers everything again.
+    /// Stop serving and unload the candidate of `slot`, loaded, being loaded or not: the active model answers
+    /// everything again, and a load under way comes to nothing.
     DropCandidate {
         /// The candidate's slot.
         slot: SlotName,

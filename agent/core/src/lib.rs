@@ -1,6 +1,210 @@
 //! The device's judgement: events in, commits and effects out. Pure and deterministic.
+//!
+//! No clock, disk, socket, thread or random source exists here. The shell hands in one [`Event`] at a time with the
+//! time, and gets one [`Step`]: what must be durable, and what is to be done then. The same core runs in the agent
+//! and, by the thousand, in the simulator.
+//!
+//! One file, one role: [`api`] the contract, `state` what is remembered, `recover` the start, `assign` the
+//! director's word, `image` the look-up, `fetch` the chunks, `install` the candidate's way, `trial` the verdict,
+//! `outbox` the windows, `report` what the plane is told.
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
 
 pub mod api;
+mod assign;
+mod clock;
+mod fetch;
+mod image;
+mod install;
+mod jitter;
+pub mod limits;
+mod outbox;
+mod recover;
+mod report;
+mod state;
+mod trial;
+mod turn;
+mod work;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use pinnace_protocol::cbor;
+use pinnace_protocol::limits::PAYLOAD_MAX_BYTES;
+use pinnace_protocol::message::{Ack, FailCode, Failure, Frame, FrameBody, open_from_plane};
+use pinnace_protocol::sketch::Layout;
+use pinnace_protocol::time::{Mono, Now};
+use pinnace_protocol::topic::Down;
+use pinnace_protocol::trust::{Floors, TrustedState};
+
+pub use api::*;
+pub use image::ANY_HARDWARE;
+
+use clock::Clock;
+use jitter::Jitter;
+use outbox::Outbox;
+use report::{Link, Reporter};
+use state::{Installed, State};
+use turn::Turn;
+use work::{Order, Pause, Work};
+
+/// One device's judgement.
+#[derive(Debug)]
+pub struct Agent {
+    config: Config,
+    state: State,
+    floors: Floors,
+    /// The image repository as verified so far; none when the anchor's root is unsound.
+    trusted: Option<TrustedState>,
+    director_root: Vec<u8>,
+    /// The candidate's manifest while it is fetched.
+    manifest: Option<Vec<u8>>,
+    factory: Option<Installed>,
+    outbox: Outbox,
+    clock: Clock,
+    link: Link,
+    reporter: Reporter,
+    /// The active model as loaded; none while it is not up.
+    serving: Option<LoadedInfo>,
+    /// The candidate as loaded, while it is on trial.
+    tried: Option<LoadedInfo>,
+    /// Profiles by which windows may be merged: those loaded last.
+    layouts: Vec<Arc<Layout>>,
+    order: Option<Order>,
+    work: Work,
+    active_load: Option<Job>,
+    active_retry: Option<Mono>,
+    active_tries: u32,
+    offline_waits: u32,
+    jitter: Jitter,
+    messages: u64,
+    jobs: u64,
+    https: u64,
+}
+
+impl Agent {
+    /// Takes one event and writes what follows from it to `out`. The only entrance; never panics on bad input.
+    pub fn handle(&mut self, now: Now, event: Event<'_>, out: &mut Step) {
+        let mut turn = Turn::new(now);
+        self.event(&mut turn, event);
+        self.timers(&mut turn);
+        turn.finish(&self.state, &self.floors, out);
+    }
+
+    /// Returns when [`Event::Tick`] should be handed in at the latest; none when nothing waits for time.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        let resend = self.outbox.resend_at(self.config.intervals.window_ms);
+        let [hello, heartbeat] = self.heartbeat_at();
+        [self.work.deadline(), self.active_retry, resend, hello, heartbeat].into_iter().flatten().min()
+    }
+
+    fn event(&mut self, turn: &mut Turn, event: Event<'_>) {
+        match event {
+            Event::LinkUp { nonce } => {
+                self.link_up(turn, nonce);
+                self.offline_waits = 0;
+                if matches!(self.work, Work::Waiting { why: Pause::Offline, .. }) {
+                    self.wake(turn);
+                }
+            }
+            Event::LinkDown => {
+                self.link_down();
+                self.resolve_link_down(turn);
+                self.fetch_link_down(turn);
+            }
+            Event::Message { kind: Down::Director, payload } => self.directed(turn, payload),
+            Event::Message { kind: Down::Ack, payload } => {
+                let (tenant, device) = (&self.config.tenant, &self.config.device);
+                match open_from_plane::<Ack>(&self.config.plane_key, tenant, device, Down::Ack.as_str(), payload) {
+                    Ok(ack) => self.acknowledged(turn, &ack),
+                    Err(e) => turn.log(Level::Error, alloc::format!("acknowledgement refused: {e}")),
+                }
+            }
+            Event::Message { kind: Down::Chunk, payload } => self.frame(turn, payload),
+            Event::HttpDone { id, result } => {
+                if !self.document_by_http(turn, id, &result) {
+                    self.chunks_by_http(turn, id, &result);
+                }
+            }
+            Event::SlotPrepared { job } => self.prepared(turn, job),
+            Event::SlotScanned { job, present } => self.scanned(turn, job, present),
+            Event::SlotSealed { job } => self.sealed(turn, job),
+            Event::SlotFailed { job, error } => self.slot_failed(turn, job, &error),
+            Event::Loaded { job, result } => self.loaded(turn, job, result),
+            Event::Trial { job, stats } => self.trial(turn, job, &stats),
+            Event::WindowClosed(draft) => self.window_closed(turn, draft),
+            Event::Health(health) => self.reporter.health = health,
+            Event::LocalRevert => self.local_revert(turn),
+            Event::Stopping => self.stopping(turn),
+            Event::Tick => {}
+        }
+    }
+
+    fn frame(&mut self, turn: &mut Turn, payload: &[u8]) {
+        match cbor::decode::<Frame>(payload, PAYLOAD_MAX_BYTES).map(|f| f.body) {
+            Ok(FrameBody::Meta { name, bytes }) => {
+                self.document_by_mqtt(turn, &name, bytes.as_ref().map(|b| b.as_slice()))
+            }
+            Ok(FrameBody::Chunk { blob, index, bytes }) => self.chunk_by_mqtt(turn, &blob, index, &bytes),
+            Err(e) => turn.log(Level::Warn, alloc::format!("frame refused: {e}")),
+        }
+    }
+
+    /// Does what is due by time.
+    fn timers(&mut self, turn: &mut Turn) {
+        self.heartbeat(turn);
+        self.resend_windows(turn);
+        let now = turn.mono();
+        if self.active_retry.is_some_and(|at| at <= now) {
+            match self.work {
+                // One load at a time: a candidate may be about to take the active model's place.
+                Work::Loading { .. } | Work::Trying { .. } => {
+                    self.active_retry = Some(now.plus_ms(self.config.intervals.backoff_ms.max(1)));
+                }
+                _ => self.load_active(turn),
+            }
+        }
+        if self.work.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        match core::mem::replace(&mut self.work, Work::Idle) {
+            Work::Idle => {}
+            Work::Resolving(resolve) => self.resolve_late(turn, resolve),
+            Work::Fetching(fetch) => self.fetch_late(turn, fetch),
+            Work::Preparing { .. } | Work::Scanning { .. } | Work::Sealing { .. } => {
+                let text = "the slot gave no answer in time".into();
+                self.attempt_failed(turn, Failure { code: FailCode::DiskFull, text });
+            }
+            Work::Loading { .. } => {
+                let text = "no engine had loaded it in time".into();
+                self.refuse(turn, Failure { code: FailCode::Load, text });
+            }
+            Work::Trying { .. } => self.trial_late(turn),
+            Work::Waiting { .. } => self.wake(turn),
+        }
+    }
+
+    /// A wait is over.
+    fn wake(&mut self, turn: &mut Turn) {
+        self.work = Work::Idle;
+        self.pursue(turn, false);
+    }
+
+    fn learn_layout(&mut self, info: &LoadedInfo) {
+        let Some(layout) = &info.layout else { return };
+        self.layouts.retain(|known| !Arc::ptr_eq(known, layout));
+        self.layouts.insert(0, Arc::clone(layout));
+        self.layouts.truncate(limits::LAYOUTS_MAX);
+    }
+
+    fn new_job(&mut self) -> Job {
+        self.jobs += 1;
+        Job(self.jobs)
+    }
+
+    fn new_http(&mut self) -> HttpId {
+        self.https += 1;
+        HttpId(self.https)
+    }
+}

@@ -16,6 +16,8 @@ pub const QUARANTINE_S: u64 = 24 * 3600;
 pub const ATTEMPTS_REMEMBERED_MAX: usize = 16;
 /// Milliseconds of the longest back-off between attempts.
 pub const BACKOFF_MAX_MS: u64 = 10 * 60 * 1000;
+/// Milliseconds until an offline device looks whether HTTP works all the same: what is on disk is hashed again then.
+pub const OFFLINE_MAX_MS: u64 = 3600 * 1000;
 /// Milliseconds between two hellos at most, while nobody answers.
 pub const HELLO_MAX_MS: u64 = 60 * 1000;
 /// Wrong chunks or documents from one source before the next one is asked.
@@ -40,3 +42,5 @@ pub const TRIAL_MAX_S: u32 = 30 * 24 * 3600;
 pub const TRIES_MAX: u32 = 16;
 /// Bytes of a log line's variable part.
 pub const LOG_MAX_BYTES: usize = 512;
+/// Profiles kept to merge windows by: of the active model, the candidate and the one before.
+pub const LAYOUTS_MAX: usize = 3;
