@@ -186,16 +186,21 @@ fn fast_forwarded_versions_are_recovered_by_a_root_that_retires_the_key() {
     // A root that only adds a key retires nothing, so it clears nothing.
     repo.rotate(|root| root.set_role("timestamp", &public(&[30, 31]), 1), &[1, 2]);
     assert_eq!(kind(device.refresh(&repo.files, NOW)), "rollback");
+    // Nor does one that keeps a key: what that key signed before would be accepted again.
     repo.rotate(|root| root.set_role("timestamp", &public(&[31]), 1), &[1, 2]);
     repo.timestamp_key = 31;
+    repo.publish();
+    assert_eq!(kind(device.refresh(&repo.files, NOW)), "rollback");
+    repo.rotate(|root| root.set_role("timestamp", &public(&[32]), 1), &[1, 2]);
+    repo.timestamp_key = 32;
     repo.publish();
     device.log.clear();
     device.refresh(&repo.files, NOW).expect("recovered");
     assert_eq!(
         device.log[1..5],
-        ["floors", "remove timestamp.json", "remove snapshot.json", "put root@3.json"].map(String::from)
+        ["floors", "remove timestamp.json", "remove snapshot.json", "put root@4.json"].map(String::from)
     );
-    assert_eq!(device.floors().image.root(), 3);
+    assert_eq!(device.floors().image.root(), 4);
     device.refresh(&repo.files, NOW).expect("and it stays recovered");
 }
 

@@ -84,7 +84,8 @@ fn an_older_bundle_is_refused_and_the_same_again_is_not() {
     let floors = verify(&newest, &Floors::default()).expect("sound").floors;
     assert_eq!(kind(verify(&direct_bytes(&order(Some(&file()), 4), 60), &floors)), "rollback");
     assert_eq!(verify(&newest, &floors).expect("a retained message arrives again").floors, floors);
-    let old_generation = DirectorOrder { generation: 4, ..order(Some(&file()), 6) };
+    let file = file();
+    let old_generation = DirectorOrder { generation: 4, ..order(Some(&file), 6) };
     assert_eq!(kind(verify(&direct_bytes(&old_generation, 60), &floors)), "rollback");
 }
 

@@ -156,7 +156,7 @@ impl TrustError {
                 "sign a fresh version, and check this machine's clock; what runs already keeps running"
             }
             Self::Rollback { .. } => {
-                "an old copy is being served: look at the mirror; to start versions over, rotate the online keys in a new root"
+                "an old copy is being served: look at the mirror; to start versions over, replace all online keys in a new root"
             }
             Self::Version { .. } | Self::Hash { .. } | Self::Length { .. } => {
                 "files of different publications are mixed, or bytes changed on the way: fetch again from another source"
