@@ -1,2 +1,49 @@
-//! stub
-fn main() {}
+//! pinnace: sign a model once, land it on every device, watch it there, take it back by itself when it goes wrong.
+mod args;
+mod client;
+mod commands;
+mod demo;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    // Models are tried in a child process first; that child is this program.
+    if let Some(code) = pinnace_agent::probe_main() {
+        return code;
+    }
+    let cli = Cli::parse();
+    if let Some(parent) = cli.die_with_parent
+        && let Err(why) = demo::process::die_with_parent(parent)
+    {
+        return output::failure(&why);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return output::failure(&format!("the runtime does not start: {e}")),
+    };
+    output::logging(cli.verbose, &cli.command);
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(a) => demo::run(a).await,
+            Command::Up(a) => commands::up::run(a).await,
+            Command::Train(a) => commands::train::run(a),
+            Command::Publish(a) => commands::publish::run(a).await,
+            Command::Device(c) => commands::device::run(c).await,
+            Command::Bundle(c) => commands::bundle::run(c).await,
+            Command::Rollout(c) => commands::rollout::run(c).await,
+            Command::Drift(a) => commands::drift::run(a).await,
+            Command::Events(a) => commands::events::run(a).await,
+            Command::Agent(c) => pinnace_agent::cli::run(c).await.map_err(|e| output::Failure::error(e.to_string())),
+            Command::Sim(c) => commands::sim::run(c),
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,403 @@
+//! The command line: nouns, then verbs.
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Train, sign, roll out and watch models on fleets of edge devices.
+#[derive(Parser)]
+#[command(name = "pinnace", version, about, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Say more in the log (twice: everything).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// End when the process with this id ends.
+    #[arg(long, global = true, hide = true)]
+    pub die_with_parent: Option<i32>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Show the whole loop on this machine: train, sign, roll out, drift, retrain, a bad model taken back.
+    Demo(DemoArgs),
+    /// Start the control plane: registry, broker, rollout engine, dashboard.
+    Up(UpArgs),
+    /// Train a model from a CSV file and put it into a bundle.
+    Train(TrainArgs),
+    /// Sign a bundle and publish it to the registry.
+    Publish(PublishArgs),
+    /// Devices: list, show, invite, label.
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Bundles: list, inspect.
+    #[command(subcommand)]
+    Bundle(BundleCommand),
+    /// Rollouts: start, watch, pause, promote, abort.
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
+    /// Show how live data differ from the reference.
+    Drift(DriftArgs),
+    /// Show what happened, oldest first.
+    Events(EventsArgs),
+    /// Run this program as a device's agent (the same as `pinnace-agent`).
+    #[command(subcommand)]
+    Agent(pinnace_agent::cli::AgentCommand),
+    /// Simulate fleets on virtual time, every failure replayable from its seed.
+    #[command(subcommand)]
+    Sim(SimCommand),
+}
+
+/// `pinnace demo`.
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Weather stations to start.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=64))]
+    pub devices: u32,
+    /// Folder for everything the demo writes; a temporary one, removed at the end, when left out.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// End when the story is told; the status code says whether every step happened.
+    #[arg(long)]
+    pub exit: bool,
+    /// Address of the dashboard; a free port when 7878 is taken.
+    #[arg(long, default_value = "127.0.0.1:7878")]
+    pub http: SocketAddr,
+}
+
+/// Where the control plane is and who we are there.
+#[derive(Args, Clone)]
+pub struct Plane {
+    /// Address of the control plane.
+    #[arg(long, env = "PINNACE_URL", default_value = "http://127.0.0.1:7878", global = true)]
+    pub url: String,
+    /// Data folder of the control plane, to read the admin token from.
+    #[arg(long, env = "PINNACE_DATA", default_value = "pinnace-data", global = true)]
+    pub data: PathBuf,
+    /// Admin token; read from the data folder when left out.
+    #[arg(long, env = "PINNACE_TOKEN", hide_env_values = true, global = true)]
+    pub token: Option<String>,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Format::Table, global = true)]
+    pub output: Format,
+}
+
+/// How to print.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// `pinnace up`.
+#[derive(Args)]
+pub struct UpArgs {
+    /// Folder for database, blobs and keys.
+    #[arg(long, env = "PINNACE_DATA", default_value = "pinnace-data")]
+    pub data: PathBuf,
+    /// Address of API and dashboard (plain HTTP: keep it on loopback or behind a proxy).
+    #[arg(long, default_value = "127.0.0.1:7878")]
+    pub http: SocketAddr,
+    /// Address devices join and fetch at (TLS).
+    #[arg(long, default_value = "127.0.0.1:7879")]
+    pub https: SocketAddr,
+    /// Address of the embedded broker (MQTT 5, TLS with client certificates).
+    #[arg(long, default_value = "127.0.0.1:7883")]
+    pub mqtt: SocketAddr,
+    /// Use this broker (`host:port`, TLS) instead of the embedded one.
+    #[arg(long, conflicts_with = "mqtt")]
+    pub broker: Option<String>,
+    /// Host name or address that devices reach this machine by.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// Tenant.
+    #[arg(long, default_value = "default")]
+    pub tenant: String,
+    /// Count intervals by this many windows of each device instead of by time (for replayed data).
+    #[arg(long)]
+    pub interval_windows: Option<u64>,
+    /// Seconds of one interval.
+    #[arg(long, default_value_t = 300, conflicts_with = "interval_windows")]
+    pub interval: u64,
+    /// Rows an interval needs before it is judged.
+    #[arg(long, default_value_t = 1000)]
+    pub interval_rows: u64,
+}
+
+/// `pinnace train`.
+#[derive(Args)]
+pub struct TrainArgs {
+    /// CSV file with a header, rows in the order of time.
+    pub csv: PathBuf,
+    /// Column to predict.
+    #[arg(long)]
+    pub label: String,
+    /// Model family, e.g. `rain`.
+    #[arg(long)]
+    pub family: String,
+    /// Version, from 1; also the release counter.
+    #[arg(long)]
+    pub version: u64,
+    /// Learner.
+    #[arg(long, value_enum, default_value_t = Learner::Boosting)]
+    pub learner: Learner,
+    /// Predict a number instead of a class.
+    #[arg(long)]
+    pub regression: bool,
+    /// First row to use, from 0.
+    #[arg(long)]
+    pub from: Option<usize>,
+    /// Row to stop before.
+    #[arg(long)]
+    pub to: Option<usize>,
+    /// Columns to leave out.
+    #[arg(long)]
+    pub drop: Vec<String>,
+    /// Seed of every random choice.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Rows that one drift decision will be based on.
+    #[arg(long, default_value_t = 500)]
+    pub block_rows: u32,
+    /// Folder for the bundle.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Which learner.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Learner {
+    /// Histogram gradient boosting.
+    Boosting,
+    /// Logistic regression.
+    Logistic,
+}
+
+/// `pinnace publish`.
+#[derive(Args)]
+pub struct PublishArgs {
+    /// Folder of the bundle.
+    pub bundle: PathBuf,
+    /// Folder of the offline keys; `keys` in the data folder when left out.
+    #[arg(long)]
+    pub keys: Option<PathBuf>,
+    /// Hardware classes it is released for; all known ones when left out.
+    #[arg(long)]
+    pub hardware: Vec<String>,
+    /// The control plane.
+    #[command(flatten)]
+    pub plane: Plane,
+}
+
+/// `pinnace device`.
+#[derive(Subcommand)]
+pub enum DeviceCommand {
+    /// List all devices.
+    Ls {
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Show one device: what it runs, what it should run, and why.
+    Show {
+        /// Its name.
+        device: String,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Make a one-time token that lets one device join.
+    Invite {
+        /// The only name it admits; also lets a device of that name join again.
+        device: Option<String>,
+        /// Seconds it is good for.
+        #[arg(long)]
+        life: Option<u64>,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Replace the labels of a device.
+    Label {
+        /// Its name.
+        device: String,
+        /// `key=value` each.
+        labels: Vec<String>,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+}
+
+/// `pinnace bundle`.
+#[derive(Subcommand)]
+pub enum BundleCommand {
+    /// List published bundles.
+    Ls {
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Check and describe a bundle's folder.
+    Inspect {
+        /// The folder.
+        dir: PathBuf,
+    },
+}
+
+/// `pinnace rollout`.
+#[derive(Subcommand)]
+pub enum RolloutCommand {
+    /// List rollouts, newest first.
+    Ls {
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Start bringing a bundle to the fleet, in waves.
+    Start {
+        /// The bundle, e.g. `rain/v3`.
+        bundle: String,
+        /// Policy file (JSON); fields left out have their defaults.
+        #[arg(long)]
+        policy: Option<PathBuf>,
+        /// Only devices with these labels, `key=value` joined by commas.
+        #[arg(long)]
+        target: Option<String>,
+        /// Stay and watch.
+        #[arg(long)]
+        watch: bool,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Show where a rollout stands. Exit code: 0 completed or going on, 1 failed or rolled back.
+    Status {
+        /// The rollout.
+        rollout: String,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Follow a rollout to its end. Exit code: 0 completed, 1 rolled back, 124 when the time is over.
+    Watch {
+        /// The rollout.
+        rollout: String,
+        /// Seconds to wait at most.
+        #[arg(long, default_value_t = 86_400)]
+        timeout: u64,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Let a draft begin.
+    Approve {
+        /// The rollout.
+        rollout: String,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Stop offering; what was offered goes on.
+    Pause {
+        /// The rollout.
+        rollout: String,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Go on after a pause.
+    Resume {
+        /// The rollout.
+        rollout: String,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Open the next wave now.
+    Promote {
+        /// The rollout.
+        rollout: String,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Take the bundle back from every device that has it.
+    Abort {
+        /// The rollout.
+        rollout: String,
+        /// Why, for the history.
+        #[arg(long, default_value = "the operator asked for it")]
+        reason: String,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+}
+
+/// `pinnace drift`.
+#[derive(Args)]
+pub struct DriftArgs {
+    /// The bundle, e.g. `rain/v3`; the newest one that runs somewhere when left out.
+    pub bundle: Option<String>,
+    /// The control plane.
+    #[command(flatten)]
+    pub plane: Plane,
+}
+
+/// `pinnace events`.
+#[derive(Args)]
+pub struct EventsArgs {
+    /// Stay and show what comes.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How many of the newest.
+    #[arg(long, default_value_t = 50)]
+    pub last: usize,
+    /// The control plane.
+    #[command(flatten)]
+    pub plane: Plane,
+}
+
+/// `pinnace sim`.
+#[derive(Subcommand)]
+pub enum SimCommand {
+    /// Run one fleet from one seed.
+    Run {
+        /// The seed, hexadecimal.
+        #[arg(long, default_value = "1")]
+        seed: String,
+        /// Devices.
+        #[arg(long, default_value_t = 20)]
+        devices: u32,
+        /// Virtual hours at most.
+        #[arg(long, default_value_t = 24)]
+        hours: u32,
+        /// What goes wrong.
+        #[arg(long, default_value = "chaos")]
+        profile: String,
+    },
+    /// Run many seeds.
+    Sweep {
+        /// How many.
+        #[arg(long, default_value_t = 200)]
+        seeds: u64,
+        /// First seed, hexadecimal.
+        #[arg(long, default_value = "1")]
+        first: String,
+        /// Devices of each fleet.
+        #[arg(long, default_value_t = 8)]
+        devices: u32,
+        /// Virtual hours at most.
+        #[arg(long, default_value_t = 24)]
+        hours: u32,
+        /// What goes wrong.
+        #[arg(long, default_value = "chaos")]
+        profile: String,
+    },
+}

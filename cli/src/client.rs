@@ -1,0 +1,182 @@
+//! Speaks to the control plane's operator API.
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use pinnace_controlplane::api::problem::Problem;
+use pinnace_controlplane::api::types::{
+    CreateRollout, EventPage, HealthReply, InviteReply, InviteRequest, ReleaseReply, ReleaseRequest, RepositoryReply,
+    RolloutCreated,
+};
+use pinnace_protocol::ids::{BundleRef, DeviceId, RolloutId};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::args::Plane;
+use crate::output::{AUTH, Failure};
+
+/// Time of one request; an upload of a large blob over a slow line takes longest.
+const REQUEST_LIMIT: Duration = Duration::from_secs(300);
+/// Bytes of one answer: 10,000 devices in JSON take about 4 MB.
+const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// A connection to one control plane.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+impl Client {
+    /// Returns a client for the control plane named on the command line.
+    ///
+    /// # Errors
+    /// [`Failure`] when the HTTP client cannot be built.
+    pub fn new(plane: &Plane) -> Result<Self, Failure> {
+        let token = plane.token.clone().or_else(|| {
+            std::fs::read_to_string(plane.data.join(pinnace_controlplane::ADMIN_TOKEN_FILE)).ok().map(|t| t.trim().into())
+        });
+        Self::at(&plane.url, token)
+    }
+
+    /// Returns a client for the control plane at `url`.
+    ///
+    /// # Errors
+    /// [`Failure`] when the HTTP client cannot be built.
+    pub fn at(url: &str, token: Option<String>) -> Result<Self, Failure> {
+        Ok(Self { http: pinnace_agent::http::client(None)?, base: url.trim_end_matches('/').into(), token })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base)).timeout(REQUEST_LIMIT);
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn bytes(&self, request: RequestBuilder) -> Result<Vec<u8>, Failure> {
+        let response = request.send().await.map_err(|e| {
+            let mut why = e.to_string();
+            let mut source = std::error::Error::source(&e);
+            // The reason ("connection refused") is a few levels down.
+            for _ in 0..5 {
+                let Some(inner) = source else { break };
+                why = inner.to_string();
+                source = inner.source();
+            }
+            Failure::error(format!("the control plane at {} does not answer: {why}\n  hint: start it with `pinnace up`, or name its address with --url", self.base))
+        })?;
+        let status = response.status();
+        let body = pinnace_agent::http::read_body(response, ANSWER_MAX_BYTES).await.map_err(Failure::error)?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let text = serde_json::from_slice::<Problem>(&body)
+            .map_or_else(|_| format!("the control plane answered {status}\n  hint: is this address a Pinnace control plane?"), |p| p.to_string());
+        let code = if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) { AUTH } else { crate::output::FAILED };
+        Err(Failure::coded(code, text))
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        let body = self.bytes(request).await?;
+        serde_json::from_slice(&body).map_err(|e| Failure::error(format!("the control plane's answer does not parse: {e}\n  hint: use the same version of `pinnace` on both sides")))
+    }
+
+    /// Returns the JSON at `path`.
+    ///
+    /// # Errors
+    /// [`Failure`] as every method here: the plane cannot be reached or refuses.
+    pub async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.json(self.request(Method::GET, path)).await
+    }
+
+    /// Sends `body` to `path` and returns the answer, null when it is empty.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn send(&self, method: Method, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
+        let answer = self.bytes(self.request(method, path).json(body)).await?;
+        Ok(serde_json::from_slice(&answer).unwrap_or(Value::Null))
+    }
+
+    /// Returns the plane's health.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn health(&self) -> Result<HealthReply, Failure> {
+        self.json(self.request(Method::GET, "/v1/health")).await
+    }
+
+    /// Returns a new join token.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn invite(&self, device: Option<DeviceId>, life_s: Option<u64>) -> Result<InviteReply, Failure> {
+        let body = InviteRequest { device, life_s };
+        self.json(self.request(Method::POST, "/v1/invites").json(&body)).await
+    }
+
+    /// Starts a rollout.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn create_rollout(&self, body: &CreateRollout) -> Result<RolloutId, Failure> {
+        let reply: RolloutCreated = self.json(self.request(Method::POST, "/v1/rollouts").json(body)).await?;
+        Ok(reply.rollout)
+    }
+
+    /// Returns the events after `after`, oldest first.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn events(&self, after: Option<u64>) -> Result<EventPage, Failure> {
+        let query = after.map_or_else(|| "?after=".to_string(), |seq| format!("?after={seq}"));
+        let path = if after.is_some() { format!("/v1/events{query}") } else { "/v1/events".into() };
+        self.json(self.request(Method::GET, &path)).await
+    }
+
+    /// Returns what a releaser needs to write the next documents.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn repository(&self) -> Result<RepositoryReply, Failure> {
+        self.json(self.request(Method::GET, "/v1/repository")).await
+    }
+
+    /// Returns a metadata file of the image repository.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn metadata(&self, file: &str) -> Result<Vec<u8>, Failure> {
+        self.bytes(self.request(Method::GET, &format!("/repo/metadata/{file}"))).await
+    }
+
+    /// Uploads a blob.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn put_blob(&self, sha256: &str, bytes: Vec<u8>) -> Result<(), Failure> {
+        self.bytes(self.request(Method::PUT, &format!("/v1/blobs/{sha256}")).body(bytes)).await?;
+        Ok(())
+    }
+
+    /// Publishes a release whose blobs were uploaded.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn release(&self, release: &pinnace_trainer::release::Release) -> Result<BundleRef, Failure> {
+        let family = pinnace_protocol::ids::Family::parse(&release.role)?;
+        let body = ReleaseRequest {
+            family,
+            targets_metadata: release.targets_metadata.as_ref().map(|b| BASE64.encode(b)),
+            family_metadata: BASE64.encode(&release.metadata),
+            manifest: BASE64.encode(&release.manifest),
+        };
+        let reply: ReleaseReply = self.json(self.request(Method::POST, "/v1/releases").json(&body)).await?;
+        Ok(reply.bundle)
+    }
+}
