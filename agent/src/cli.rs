@@ -1,0 +1,161 @@
+//! The agent's commands, shared by `pinnace-agent` and `pinnace agent`.
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use pinnace_protocol::ids::DeviceId;
+
+use crate::http;
+use crate::join;
+use crate::run;
+use crate::sources::SourceArgs;
+
+/// Seconds a local request may take.
+const LOCAL_LIMIT_S: u64 = 10;
+/// Bytes of an answer of the local API.
+const LOCAL_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// The agent's commands.
+#[derive(Subcommand)]
+pub enum AgentCommand {
+    /// Join a control plane with a one-time token.
+    Join(JoinArgs),
+    /// Run: fetch, verify, serve, watch.
+    Run(Box<RunArgs>),
+    /// Show what a running agent serves and how it fares.
+    Status(LocalArgs),
+    /// Ask a running agent to take the newest model back.
+    Revert(LocalArgs),
+}
+
+/// Where the agent keeps everything.
+#[derive(Args, Clone)]
+pub struct Home {
+    /// Folder for identity, ledger and models.
+    #[arg(long, env = "PINNACE_AGENT_HOME", default_value = "/var/lib/pinnace-agent")]
+    pub home: PathBuf,
+}
+
+/// `join`.
+#[derive(Args)]
+pub struct JoinArgs {
+    /// The token, as `pinnace device invite` printed it.
+    pub token: String,
+    /// Name of this device.
+    #[arg(long)]
+    pub device: String,
+    /// Hardware class.
+    #[arg(long, default_value = "x86-gateway")]
+    pub profile: String,
+    /// Labels, `key=value`.
+    #[arg(long)]
+    pub label: Vec<String>,
+    /// Folder.
+    #[command(flatten)]
+    pub home: Home,
+}
+
+/// `run`.
+#[derive(Args)]
+pub struct RunArgs {
+    /// Folder.
+    #[command(flatten)]
+    pub home: Home,
+    /// Join with this token first, when the device has no identity yet.
+    #[arg(long, requires = "device")]
+    pub join: Option<String>,
+    /// Name of this device, for joining.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Hardware class, for joining.
+    #[arg(long, default_value = "x86-gateway")]
+    pub profile: String,
+    /// Labels, `key=value`, for joining.
+    #[arg(long)]
+    pub label: Vec<String>,
+    /// Address of the local API (loopback).
+    #[arg(long, default_value = "127.0.0.1:7890")]
+    pub listen: SocketAddr,
+    /// Unix socket of the local API.
+    #[arg(long)]
+    pub socket: Option<PathBuf>,
+    /// Library of ONNX Runtime; looked for in the usual places when left out.
+    #[arg(long, env = "PINNACE_ORT_LIB")]
+    pub ort: Option<PathBuf>,
+    /// Rows of one statistics window.
+    #[arg(long, default_value_t = 10_000)]
+    pub window_rows: u64,
+    /// Seconds after which a window closes however few rows it has.
+    #[arg(long, default_value_t = 300)]
+    pub window_seconds: u64,
+    /// Seconds between two reports when nothing changes.
+    #[arg(long, default_value_t = 60)]
+    pub heartbeat: u64,
+    /// A file whose rows are predicted through the same router.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+/// Where the local API is.
+#[derive(Args)]
+pub struct LocalArgs {
+    /// Address of the local API.
+    #[arg(long, default_value = "127.0.0.1:7890")]
+    pub listen: SocketAddr,
+}
+
+/// Says why a command failed; the text ends in a hint.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Joining failed.
+    #[error(transparent)]
+    Join(#[from] join::JoinError),
+    /// Running failed.
+    #[error(transparent)]
+    Run(#[from] run::RunError),
+    /// The device's name is not one.
+    #[error(transparent)]
+    Name(#[from] pinnace_protocol::ids::IdError),
+    /// The local API does not answer.
+    #[error("no agent answers at {0}: {1}\n  hint: start it with `pinnace-agent run`, or name its address with --listen")]
+    Local(SocketAddr, String),
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// [`AgentError`].
+pub async fn run(command: AgentCommand) -> Result<(), AgentError> {
+    match command {
+        AgentCommand::Join(args) => {
+            let device = DeviceId::parse(&args.device)?;
+            let identity = join::join(&args.home.home, &args.token, device, &args.profile, args.label).await?;
+            println!("Joined {} as {}. Next: pinnace-agent run", identity.anchor.https_url, identity.device.device);
+            Ok(())
+        }
+        AgentCommand::Run(args) => Ok(run::run(*args).await?),
+        AgentCommand::Status(args) => {
+            let body = local(&args, reqwest::Method::GET, "/v1/status").await?;
+            println!("{body}");
+            Ok(())
+        }
+        AgentCommand::Revert(args) => {
+            local(&args, reqwest::Method::POST, "/v1/revert").await?;
+            println!("The agent was asked to take its newest model back; `pinnace-agent status` shows what serves.");
+            Ok(())
+        }
+    }
+}
+
+async fn local(args: &LocalArgs, method: reqwest::Method, path: &str) -> Result<String, AgentError> {
+    let failed = |why: String| AgentError::Local(args.listen, why);
+    let client = http::client(None).map_err(|e| failed(e.to_string()))?;
+    let request = client
+        .request(method, format!("http://{}{path}", args.listen))
+        .timeout(std::time::Duration::from_secs(LOCAL_LIMIT_S));
+    let response = request.send().await.map_err(|e| failed(e.without_url().to_string()))?;
+    let status = response.status();
+    let body = http::read_body(response, LOCAL_MAX_BYTES).await.map_err(failed)?;
+    let body = String::from_utf8_lossy(&body).into_owned();
+    if status.is_success() { Ok(body) } else { Err(failed(format!("status {status}: {body}"))) }
+}

@@ -1,0 +1,368 @@
+//! The loop: feeds the core, makes its commits durable, carries out its effects.
+//!
+//! Nothing is decided here. One event is one turn; the commit is durable before any effect; a commit that fails ends
+//! the process, and the supervisor's restart lets recovery decide.
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pinnace_agent_core::api::{Batch, Config, Effect, Event, Key, Level, Op, SlotName, Step, Stored, UpMessage, WindowDraft};
+use pinnace_agent_core::{Agent, api::Job};
+use pinnace_protocol::ids::{DeviceId, TenantId};
+use pinnace_protocol::message::ReportKey;
+use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::fetch::{Fetched, Fetcher};
+use crate::files::FileError;
+use crate::health::HealthProbe;
+use crate::ledger::{Change, Ledger, LedgerError};
+use crate::link::{LinkEvent, Sender};
+use crate::router::{ClosedWindow, Router, RouterError, TrialMode};
+use crate::state::Shared;
+use crate::twoslot::TwoSlotFile;
+use crate::worker::{Done, Order, Worker};
+
+/// Ledger key of the file source's position: committed with the window that holds the rows before it.
+pub const POSITION_KEY: &str = "source/position";
+/// Time between two looks at a running trial.
+const TRIAL_LOOK: Duration = Duration::from_millis(250);
+/// Time between two looks at the device's health.
+const HEALTH_LOOK: Duration = Duration::from_secs(15);
+/// Longest sleep when the core waits for nothing.
+const IDLE_MAX_MS: u64 = 60_000;
+
+/// Says why the agent cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Floors or pointers could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The system has no random source.
+    #[error("the system's random source does not answer: {0}\n  hint: the device cannot make nonces; check the kernel")]
+    Random(String),
+}
+
+/// What survives a restart, and where it is kept.
+pub struct Memory {
+    ledger: Box<dyn Ledger>,
+    floors: TwoSlotFile,
+    pointers: TwoSlotFile,
+}
+
+impl Memory {
+    /// Returns the memory below `home`.
+    pub fn new(home: &std::path::Path, ledger: Box<dyn Ledger>) -> Self {
+        Self { ledger, floors: TwoSlotFile::new(home, "floors"), pointers: TwoSlotFile::new(home, "pointers") }
+    }
+
+    /// Returns what is stored, and the file source's position.
+    ///
+    /// # Errors
+    /// [`DriverError`] when the disk does not answer.
+    pub fn load(&self) -> Result<(Stored, Option<u64>), DriverError> {
+        let mut stored = Stored { floors: self.floors.load()?, pointers: self.pointers.load()?, ..Stored::default() };
+        let mut position = None;
+        for (key, value) in self.ledger.load()? {
+            if key == POSITION_KEY {
+                position = value.as_slice().try_into().ok().map(u64::from_be_bytes);
+            } else if let Some(key) = Key::parse(&key) {
+                stored.records.push((key, value));
+            }
+        }
+        Ok((stored, position))
+    }
+
+    fn commit(&mut self, batch: Batch, extra: Option<Change>) -> Result<(), DriverError> {
+        if let Some(floors) = &batch.floors {
+            self.floors.store(floors)?;
+        }
+        if let Some(pointers) = &batch.pointers {
+            self.pointers.store(pointers)?;
+        }
+        let mut changes: Vec<Change> = batch
+            .ops
+            .into_iter()
+            .map(|op| match op {
+                Op::Put { key, bytes } => Change::Put { key: key.to_text(), value: bytes },
+                Op::Delete { key } => Change::Delete { key: key.to_text() },
+            })
+            .collect();
+        changes.extend(extra);
+        if !changes.is_empty() {
+            self.ledger.commit(&changes)?;
+        }
+        Ok(())
+    }
+}
+
+/// The ends of all that the driver talks to.
+pub struct Hands {
+    /// To the broker.
+    pub sender: Sender,
+    /// To the plane's device address.
+    pub fetcher: Fetcher,
+    /// Slots and engines.
+    pub worker: Worker,
+    /// Models.
+    pub router: Router,
+    /// What the local API shows.
+    pub shared: Shared,
+    /// Signs what is sent.
+    pub report_key: ReportKey,
+}
+
+/// What comes to the driver.
+pub struct Inbox {
+    /// From the broker.
+    pub link: mpsc::Receiver<LinkEvent>,
+    /// From HTTP.
+    pub fetched: mpsc::Receiver<Fetched>,
+    /// From slots and engines.
+    pub done: mpsc::Receiver<Done>,
+    /// From the router.
+    pub windows: mpsc::Receiver<ClosedWindow>,
+    /// Requests to take the newest model back.
+    pub reverts: mpsc::Receiver<()>,
+}
+
+/// The core with its hands.
+pub struct Driver {
+    agent: Agent,
+    memory: Memory,
+    hands: Hands,
+    health: HealthProbe,
+    started: Instant,
+    tenant: TenantId,
+    device: DeviceId,
+    trial: Option<Job>,
+    /// A promotion that the router could not take yet, because closed windows wait for the ledger.
+    promoting: Option<SlotName>,
+}
+
+impl Driver {
+    /// Recovers the core from `stored` and carries out its first step.
+    ///
+    /// # Errors
+    /// [`DriverError`] when the first commit fails.
+    pub fn recover(config: Config, stored: Stored, memory: Memory, hands: Hands, health: HealthProbe) -> Result<Self, DriverError> {
+        let started = Instant::now();
+        let (tenant, device) = (config.tenant.clone(), config.device.clone());
+        let (agent, step) = Agent::recover(config, stored, now(started));
+        let mut driver = Self { agent, memory, hands, health, started, tenant, device, trial: None, promoting: None };
+        driver.carry_out(step, None)?;
+        Ok(driver)
+    }
+
+    /// Runs until `stop` is cancelled, then closes windows and commits them.
+    ///
+    /// # Errors
+    /// [`DriverError`] when a commit fails: the process must end.
+    pub async fn run(mut self, mut inbox: Inbox, stop: CancellationToken) -> Result<(), DriverError> {
+        let mut trial_look = interval(TRIAL_LOOK);
+        let mut promote_look = interval(TRIAL_LOOK);
+        let mut health_look = interval(HEALTH_LOOK);
+        trial_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        health_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.agent.next_deadline().unwrap_or(now(self.started).mono.plus_ms(IDLE_MAX_MS));
+            let wake = tokio::time::Instant::from_std(self.started + Duration::from_millis(deadline.0));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.stop(inbox).await,
+                Some(event) = inbox.link.recv() => self.linked(event)?,
+                Some(done) = inbox.done.recv() => self.worked(&done)?,
+                Some(fetched) = inbox.fetched.recv() => {
+                    let result = fetched.result.as_deref().map_err(Clone::clone);
+                    self.turn(Event::HttpDone { id: fetched.id, result })?;
+                }
+                Some(window) = inbox.windows.recv() => self.window(window)?,
+                Some(()) = inbox.reverts.recv() => self.turn(Event::LocalRevert)?,
+                _ = trial_look.tick(), if self.trial.is_some() => self.look_at_trial()?,
+                _ = promote_look.tick(), if self.promoting.is_some() => self.promote(),
+                _ = health_look.tick() => {
+                    let health = self.health.read();
+                    self.turn(Event::Health(health))?;
+                }
+                () = sleep_until(wake) => self.turn(Event::Tick)?,
+            }
+        }
+    }
+
+    async fn stop(mut self, mut inbox: Inbox) -> Result<(), DriverError> {
+        let router = self.hands.router.clone();
+        // What the thread was doing is found again at the next start.
+        inbox.done.close();
+        let rest = tokio::task::block_in_place(|| router.shutdown());
+        while let Some(window) = inbox.windows.recv().await {
+            self.window(window)?;
+        }
+        for window in rest {
+            self.window(window)?;
+        }
+        self.turn(Event::Stopping)?;
+        tokio::task::block_in_place(|| self.hands.worker.stop());
+        Ok(())
+    }
+
+    fn linked(&mut self, event: LinkEvent) -> Result<(), DriverError> {
+        match event {
+            LinkEvent::Up => {
+                let mut nonce = [0; 16];
+                getrandom::fill(&mut nonce).map_err(|e| DriverError::Random(e.to_string()))?;
+                tracing::info!("connected to the broker");
+                self.hands.shared.link(true, "connected");
+                self.turn(Event::LinkUp { nonce })
+            }
+            LinkEvent::Down(why) => {
+                tracing::warn!("not connected to the broker: {why}");
+                self.hands.shared.link(false, &why);
+                self.turn(Event::LinkDown)
+            }
+            LinkEvent::Message { kind, payload } => self.turn(Event::Message { kind, payload: &payload }),
+        }
+    }
+
+    fn worked(&mut self, done: &Done) -> Result<(), DriverError> {
+        self.turn(match done {
+            Done::Prepared(job) => Event::SlotPrepared { job: *job },
+            Done::Scanned(job, present) => Event::SlotScanned { job: *job, present },
+            Done::Sealed(job) => Event::SlotSealed { job: *job },
+            Done::Failed(job, error) => Event::SlotFailed { job: *job, error: error.clone() },
+            Done::Loaded(job, result) => Event::Loaded { job: *job, result: result.clone() },
+        })
+    }
+
+    fn window(&mut self, closed: ClosedWindow) -> Result<(), DriverError> {
+        let position = closed
+            .source_position
+            .map(|p| Change::Put { key: POSITION_KEY.into(), value: p.to_be_bytes().to_vec() });
+        let draft = WindowDraft {
+            bundle: closed.bundle,
+            profile: closed.profile,
+            from_unix_ms: closed.from_unix_ms,
+            to_unix_ms: closed.to_unix_ms,
+            rows: closed.rows,
+            sketch: closed.sketch,
+        };
+        let mut step = Step::default();
+        self.agent.handle(now(self.started), Event::WindowClosed(draft), &mut step);
+        self.carry_out(step, position)
+    }
+
+    fn look_at_trial(&mut self) -> Result<(), DriverError> {
+        match (self.trial, self.hands.router.trial_stats()) {
+            (Some(job), Some(stats)) => self.turn(Event::Trial { job, stats }),
+            _ => Ok(()),
+        }
+    }
+
+    fn turn(&mut self, event: Event<'_>) -> Result<(), DriverError> {
+        let mut step = Step::default();
+        self.agent.handle(now(self.started), event, &mut step);
+        self.carry_out(step, None)
+    }
+
+    fn carry_out(&mut self, step: Step, extra: Option<Change>) -> Result<(), DriverError> {
+        if step.commit.is_some() || extra.is_some() {
+            let batch = step.commit.unwrap_or_default();
+            let memory = &mut self.memory;
+            tokio::task::block_in_place(|| memory.commit(batch, extra))?;
+        }
+        for effect in step.then {
+            self.effect(effect);
+        }
+        Ok(())
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        let sent = match effect {
+            Effect::Publish(message) => {
+                self.publish(&message);
+                true
+            }
+            Effect::HttpGet { id, path, range, max } => {
+                self.hands.fetcher.get(id, &path, range, max);
+                true
+            }
+            Effect::Prepare { job, slot, plan } => self.hands.worker.send(Order::Prepare(job, slot, plan)),
+            Effect::Scan { job, slot } => self.hands.worker.send(Order::Scan(job, slot)),
+            Effect::WriteChunk { job, slot, blob, offset, bytes, index: _ } => {
+                self.hands.worker.send(Order::Write(job, slot, blob, offset, bytes))
+            }
+            Effect::Seal { job, slot } => self.hands.worker.send(Order::Seal(job, slot)),
+            Effect::Load { job, slot, released, role } => self.hands.worker.send(Order::Load(job, slot, released, role)),
+            Effect::StartTrial { job, slot, policy } => {
+                self.start_trial(job, slot, policy);
+                true
+            }
+            Effect::Promote { slot } => {
+                self.trial = None;
+                self.promoting = Some(slot);
+                self.promote();
+                true
+            }
+            Effect::DropCandidate { slot: _ } => {
+                self.trial = None;
+                self.promoting = None;
+                self.hands.router.drop_candidate();
+                // Again behind a load that may be under way.
+                self.hands.worker.send(Order::DropCandidate)
+            }
+            Effect::Erase { slot } => self.hands.worker.send(Order::Erase(slot)),
+            Effect::Log { level, text } => {
+                match level {
+                    Level::Info => tracing::info!("{text}"),
+                    Level::Warn => tracing::warn!("{text}"),
+                    Level::Error => tracing::error!("{text}"),
+                }
+                true
+            }
+        };
+        if !sent {
+            tracing::error!("slot work is not taken: its thread is gone or has too much to do; the core tries again");
+        }
+    }
+
+    /// Swaps the models; the core has committed it, so it is tried until it happens.
+    fn promote(&mut self) {
+        let Some(slot) = self.promoting else { return };
+        match self.hands.router.promote() {
+            Ok(_) => tracing::info!("the model in slot {slot} is active"),
+            Err(RouterError::WindowsWaiting { .. }) => return,
+            // A restart loads the new active model from its slot.
+            Err(e) => tracing::error!("the candidate cannot be made active: {e}"),
+        }
+        self.promoting = None;
+    }
+
+    fn start_trial(&mut self, job: Job, slot: SlotName, policy: pinnace_protocol::manifest::TrialPolicy) {
+        match self.hands.router.start_trial(TrialMode::Serve, policy) {
+            Ok(_) => self.trial = Some(job),
+            // No counters come; the trial's deadline ends it.
+            Err(e) => tracing::error!("the trial of slot {slot} cannot start: {e}"),
+        }
+    }
+
+    fn publish(&mut self, message: &UpMessage) {
+        self.hands.shared.told(message);
+        match message.seal(&self.hands.report_key, &self.tenant, &self.device) {
+            Ok(payload) => {
+                if !self.hands.sender.publish(message.kind(), payload) {
+                    tracing::debug!("the send queue is full; the core sends again what matters");
+                }
+            }
+            Err(e) => tracing::error!("a message cannot be written: {e}"),
+        }
+    }
+}
+
+fn now(started: Instant) -> Now {
+    let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0));
+    let mono = Mono(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
+    // The device's clock is never believed by itself: the core raises its trust from signed times.
+    Now { mono, wall: Wall { unix_ms, trust: ClockTrust::Unknown } }
+}
