@@ -357,3 +357,80 @@ fn a_failed_client_stays_failed_and_stores_nothing() {
     assert!(matches!(client.poll(), Request::Failed(TrustError::Missing { .. })));
     assert!(matches!(client.find("shuttle-1"), Request::Failed(TrustError::Missing { .. })));
 }
+
+#[test]
+fn power_loss_between_any_two_effects_loses_no_floor_and_no_way_on() {
+    use pinnace_protocol::trust::{Request, Response};
+    let mut repo = Repo::new();
+    let old = repo.files.clone();
+    let mut before = Device::new(repo.factory());
+    before.refresh(&repo.files, NOW).expect("honest");
+    // The worst refresh: a root that retires an online key, then everything new.
+    repo.rotate(|root| root.set_role("timestamp", &public(&[31]), 1), &[1, 2]);
+    repo.timestamp_key = 31;
+    repo.targets = next(&repo.targets, NOW + 90 * DAY);
+    repo.publish();
+    let mut effects = Vec::new();
+    let mut client = before.client(NOW).expect("sound");
+    while let Request::Fetch(fetch) = client.poll() {
+        effects.extend(client.feed(repo.files.get(&fetch.name).map_or(Response::NotFound, |b| Response::Bytes(b))));
+    }
+    assert!(effects.len() > 6, "{effects:?}");
+    for done in 0..=effects.len() {
+        let mut device = before.clone();
+        device.store(effects[..done].to_vec());
+        let old_is_refused = device.clone().refresh(&old, NOW).is_err();
+        assert_eq!(old_is_refused, done > 0, "after {done} effects");
+        device.refresh(&repo.files, NOW).expect("the honest mirror always leads on");
+        assert_eq!(kind(device.clone().refresh(&old, NOW)), "threshold", "its key is retired");
+        device.files.clear();
+        assert_eq!(kind(device.refresh(&old, NOW)), "rollback", "and the root that retired it is not forgotten");
+    }
+}
+
+#[test]
+fn lost_floors_are_put_back_by_a_sound_store() {
+    let (old, repo, mut device) = device_that_saw_version_two();
+    let floors = device.floors();
+    device.slots = [None, None];
+    assert_eq!(kind(device.clone().refresh(&old, NOW)), "rollback");
+    device.find(&repo.files, NOW, "shuttle-2").expect("honest").expect("released");
+    let again = device.floors();
+    for role in ["timestamp", "snapshot", "targets"] {
+        assert_eq!(again.image.role(role), floors.image.role(role), "{role}");
+    }
+}
+
+#[test]
+fn delegations_that_contradict_themselves_are_refused() {
+    let refused = |change: fn(&mut Targets)| {
+        let mut repo = Repo::new();
+        repo.targets.header.version = 2;
+        change(&mut repo.targets);
+        let value = serde_json::to_value(&repo.targets).expect("JSON");
+        let targets = sign_role(&value, &[&key(10)]).expect("whole numbers");
+        let mut snapshot = next(repo.snapshot.as_ref().expect("published"), NOW + DAY);
+        snapshot.set("targets", pinnace_protocol::trust::MetaFile::of(2, &targets));
+        let snapshot = sign_with(&snapshot, &[20]);
+        let mut timestamp = next(repo.timestamp.as_ref().expect("published"), NOW + DAY);
+        timestamp.meta.insert("snapshot.json".into(), pinnace_protocol::trust::MetaFile::of(2, &snapshot));
+        repo.files.insert("2.targets.json".into(), targets);
+        repo.files.insert("2.snapshot.json".into(), snapshot);
+        repo.files.insert("timestamp.json".into(), sign_with(&timestamp, &[30]));
+        assert_eq!(kind(Device::new(repo.factory()).refresh(&repo.files, NOW)), "malformed");
+    };
+    fn list(targets: &mut Targets) -> &mut pinnace_protocol::trust::delegation::Delegations {
+        targets.delegations.as_mut().expect("the test delegates")
+    }
+    refused(|t| list(t).roles[0].name = "snapshot".into());
+    refused(|t| list(t).roles[0].name = String::new());
+    refused(|t| list(t).roles[0].name = "n".repeat(129));
+    refused(|t| list(t).roles[0].threshold = 0);
+    refused(|t| list(t).roles[0].paths = None);
+    refused(|t| list(t).roles[0].path_hash_prefixes = Some(vec!["00".into()]));
+    refused(|t| drop(list(t).extra.insert("succinct_roles".into(), json!({}))));
+    refused(|t| {
+        let role = list(t).roles[0].clone();
+        list(t).roles.push(role);
+    });
+}

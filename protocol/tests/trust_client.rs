@@ -2,9 +2,10 @@
 
 mod trust_support;
 
-use pinnace_protocol::trust::author::next;
+use pinnace_protocol::trust::author::{next, publish};
 use pinnace_protocol::trust::{Document, Request, Response, TargetFile, Targets};
-use trust_support::{DAY, Device, NOW, Repo, custom, kind, public, sign_with};
+use sha2::Digest;
+use trust_support::{DAY, Device, NOW, Repo, custom, key, kind, public, sign_with};
 
 #[test]
 fn refresh_asks_in_order_and_raises_floors_before_each_document() {
@@ -236,4 +237,33 @@ fn next_keeps_unknown_fields_and_the_signature_covers_them() {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[test]
+fn a_role_may_be_trusted_by_the_hash_of_the_path() {
+    let mut repo = Repo::new();
+    repo.targets.header.version = 2;
+    let digest = hex(&sha2::Sha256::digest(b"shuttle-1"));
+    let role = &mut repo.targets.delegations.as_mut().expect("the test delegates").roles[0];
+    role.paths = None;
+    role.path_hash_prefixes = Some(vec![digest[..4].into()]);
+    repo.publish();
+    let mut device = Device::new(repo.factory());
+    assert!(device.find(&repo.files, NOW, "shuttle-1").expect("look-up").is_some());
+    repo.release("shuttle-2", b"elsewhere", custom(2));
+    assert_eq!(device.find(&repo.files, NOW, "shuttle-2"), Ok(None));
+}
+
+#[test]
+fn an_older_document_cannot_be_published() {
+    let mut repo = Repo::new();
+    let old = repo.files["1.shuttle.json"].clone();
+    repo.release("shuttle-2", b"two", custom(2));
+    let outcome = publish(
+        repo.snapshot.as_ref().zip(repo.timestamp.as_ref()),
+        &[("shuttle", &old)],
+        (&key(20), NOW + DAY),
+        (&key(30), NOW + DAY),
+    );
+    assert_eq!(kind(outcome), "rollback");
 }

@@ -1,7 +1,6 @@
 //! Keys as TUF writes them, and whoever can sign with one.
 
 use alloc::collections::BTreeMap;
-use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
@@ -112,6 +111,6 @@ impl Signer for SigningKey {
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The secret half must never reach a log.
-        f.write_str(&format!("SigningKey({})", self.key().keyval.public))
+        write!(f, "SigningKey({})", self.key().keyval.public)
     }
 }
