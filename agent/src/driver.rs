@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use pinnace_agent_core::api::{Batch, Config, Effect, Event, Key, Level, Op, SlotName, Step, Stored, UpMessage, WindowDraft};
 use pinnace_agent_core::{Agent, api::Job};
 use pinnace_protocol::ids::{DeviceId, TenantId};
-use pinnace_protocol::message::ReportKey;
+use pinnace_protocol::message::{Report, ReportKey};
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -19,7 +19,7 @@ use crate::health::HealthProbe;
 use crate::ledger::{Change, Ledger, LedgerError};
 use crate::link::{LinkEvent, Sender};
 use crate::router::{ClosedWindow, Router, RouterError, TrialMode};
-use crate::state::Shared;
+use crate::serve::{Status, StatusBoard, TargetStatus};
 use crate::twoslot::TwoSlotFile;
 use crate::worker::{Done, Order, Worker};
 
@@ -110,7 +110,7 @@ pub struct Hands {
     /// Models.
     pub router: Router,
     /// What the local API shows.
-    pub shared: Shared,
+    pub board: StatusBoard,
     /// Signs what is sent.
     pub report_key: ReportKey,
 }
@@ -214,12 +214,12 @@ impl Driver {
                 let mut nonce = [0; 16];
                 getrandom::fill(&mut nonce).map_err(|e| DriverError::Random(e.to_string()))?;
                 tracing::info!("connected to the broker");
-                self.hands.shared.link(true, "connected");
+                self.hands.board.update(|s| (s.link.connected, s.link.error) = (true, None));
                 self.turn(Event::LinkUp { nonce })
             }
             LinkEvent::Down(why) => {
                 tracing::warn!("not connected to the broker: {why}");
-                self.hands.shared.link(false, &why);
+                self.hands.board.update(|s| (s.link.connected, s.link.error) = (false, Some(why)));
                 self.turn(Event::LinkDown)
             }
             LinkEvent::Message { kind, payload } => self.turn(Event::Message { kind, payload: &payload }),
@@ -348,7 +348,9 @@ impl Driver {
     }
 
     fn publish(&mut self, message: &UpMessage) {
-        self.hands.shared.told(message);
+        if let UpMessage::Report(report) = message {
+            self.hands.board.update(|status| show(status, report));
+        }
         match message.seal(&self.hands.report_key, &self.tenant, &self.device) {
             Ok(payload) => {
                 if !self.hands.sender.publish(message.kind(), payload) {
@@ -358,6 +360,20 @@ impl Driver {
             Err(e) => tracing::error!("a message cannot be written: {e}"),
         }
     }
+}
+
+/// Puts what the plane is told on the board for people on the device.
+fn show(status: &mut Status, report: &Report) {
+    status.target = report.target.clone().map(|bundle| TargetStatus {
+        bundle,
+        generation: report.generation,
+        phase: report.phase,
+        progress_ppm: report.progress_ppm,
+        failure: report.failure.clone(),
+    });
+    status.health = report.health;
+    status.outbox.windows = u64::from(report.health.outbox);
+    status.outbox.lost = report.health.windows_lost;
 }
 
 fn now(started: Instant) -> Now {

@@ -1,10 +1,11 @@
 //! Joining: token, anchor, certificate; afterwards the device has an identity.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pinnace_protocol::ids::DeviceId;
 use pinnace_protocol::join::{ANCHOR_MAX_BYTES, ANCHOR_PATH, Anchor, JOIN_PATH, JoinReply, JoinRequest, JoinToken};
 use pinnace_protocol::message::ReportKey;
 
+use crate::files::{self, FileError};
 use crate::http;
 use crate::identity::{DeviceRecord, Identity, IdentityError};
 
@@ -56,27 +57,15 @@ pub async fn join(
     let token = JoinToken::parse(token)?;
     let anchor = fetch_anchor(&token).await?;
 
-    let random = |why: getrandom::Error| JoinError::Key(why.to_string());
-    let mut seed = [0_u8; 32];
-    getrandom::fill(&mut seed).map_err(random)?;
-    let report_key = ReportKey::from_bytes(&seed);
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(|e| JoinError::Key(e.to_string()))?;
-    let csr_pem = rcgen::CertificateParams::default()
-        .serialize_request(&key)
-        .and_then(|csr| csr.pem())
-        .map_err(|e| JoinError::Key(e.to_string()))?;
-
-    let request = JoinRequest {
-        secret: token.secret.clone(),
-        device,
-        csr_pem,
-        report_key: hex::encode(report_key.verifying_key().to_bytes()),
-        device_profile: device_profile.into(),
-        labels: labels.clone(),
+    // Kept before it is sent: when the answer is lost, the very same request gets the same certificate again.
+    let pending = match Pending::load(home)?.filter(|p| p.request.secret == token.secret && p.request.device == device) {
+        Some(pending) => pending,
+        None => Pending::make(home, &token, device, device_profile, labels)?,
     };
+    let request = &pending.request;
     let url = format!("{}{JOIN_PATH}", anchor.https_url);
     let client = http::client(Some(http::tls_config(&anchor.ca_pem, None)?))?;
-    let response = client.post(&url).json(&request).send().await.map_err(|e| unreachable(&url, &e))?;
+    let response = client.post(&url).json(request).send().await.map_err(|e| unreachable(&url, &e))?;
     let ok = response.status().is_success();
     let status = response.status();
     let body = http::read_body(response, REPLY_MAX_BYTES).await.map_err(|why| JoinError::Unreachable { url, why })?;
@@ -88,16 +77,69 @@ pub async fn join(
         device: DeviceRecord {
             tenant: reply.tenant,
             device: reply.device,
-            device_profile: device_profile.into(),
-            labels,
+            device_profile: request.device_profile.clone(),
+            labels: request.labels.clone(),
         },
         anchor,
         cert_pem: reply.certificate_pem,
-        key_pem: key.serialize_pem(),
-        report_key,
+        key_pem: pending.key_pem.clone(),
+        report_key: ReportKey::from_bytes(&pending.report_seed),
     };
     identity.save(home)?;
+    Pending::forget(home)?;
     Ok(identity)
+}
+
+/// A request that was made and may have been answered: its keys and its exact content.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Pending {
+    request: JoinRequest,
+    key_pem: String,
+    report_seed: [u8; 32],
+}
+
+impl Pending {
+    fn path(home: &Path) -> PathBuf {
+        home.join("join.pending")
+    }
+
+    fn load(home: &Path) -> Result<Option<Self>, JoinError> {
+        let bytes = files::read_bounded(&Self::path(home), REPLY_MAX_BYTES as u64).map_err(IdentityError::from)?;
+        // A damaged one is made anew: the worst is that the token was used up.
+        Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok()))
+    }
+
+    fn make(home: &Path, token: &JoinToken, device: DeviceId, device_profile: &str, labels: Vec<String>) -> Result<Self, JoinError> {
+        let key_error = |e: rcgen::Error| JoinError::Key(e.to_string());
+        let mut report_seed = [0_u8; 32];
+        getrandom::fill(&mut report_seed).map_err(|e| JoinError::Key(e.to_string()))?;
+        let report_key = ReportKey::from_bytes(&report_seed);
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(key_error)?;
+        let csr_pem =
+            rcgen::CertificateParams::default().serialize_request(&key).and_then(|csr| csr.pem()).map_err(key_error)?;
+        let request = JoinRequest {
+            secret: token.secret.clone(),
+            device,
+            csr_pem,
+            report_key: hex::encode(report_key.verifying_key().to_bytes()),
+            device_profile: device_profile.into(),
+            labels,
+        };
+        let pending = Self { request, key_pem: key.serialize_pem(), report_seed };
+        let bytes = serde_json::to_vec(&pending).map_err(|e| JoinError::Key(e.to_string()))?;
+        files::create_dir(home).map_err(IdentityError::from)?;
+        files::replace(&Self::path(home), &bytes, 0o600).map_err(IdentityError::from)?;
+        Ok(pending)
+    }
+
+    fn forget(home: &Path) -> Result<(), JoinError> {
+        match std::fs::remove_file(Self::path(home)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(IdentityError::from(FileError::new("remove", &Self::path(home), e)).into())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 async fn fetch_anchor(token: &JoinToken) -> Result<Anchor, JoinError> {

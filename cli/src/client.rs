@@ -17,6 +17,8 @@ use serde_json::Value;
 use crate::args::Plane;
 use crate::output::{AUTH, Failure};
 
+/// Where the control plane leaves the admin token, in its data folder.
+pub const ADMIN_TOKEN_FILE: &str = "admin.token";
 /// Time of one request; an upload of a large blob over a slow line takes longest.
 const REQUEST_LIMIT: Duration = Duration::from_secs(300);
 /// Bytes of one answer: 10,000 devices in JSON take about 4 MB.
@@ -37,7 +39,7 @@ impl Client {
     /// [`Failure`] when the HTTP client cannot be built.
     pub fn new(plane: &Plane) -> Result<Self, Failure> {
         let token = plane.token.clone().or_else(|| {
-            std::fs::read_to_string(plane.data.join(pinnace_controlplane::ADMIN_TOKEN_FILE)).ok().map(|t| t.trim().into())
+            std::fs::read_to_string(plane.data.join(ADMIN_TOKEN_FILE)).ok().map(|t| t.trim().into())
         });
         Self::at(&plane.url, token)
     }
@@ -134,8 +136,7 @@ impl Client {
     /// # Errors
     /// [`Failure`].
     pub async fn events(&self, after: Option<u64>) -> Result<EventPage, Failure> {
-        let query = after.map_or_else(|| "?after=".to_string(), |seq| format!("?after={seq}"));
-        let path = if after.is_some() { format!("/v1/events{query}") } else { "/v1/events".into() };
+        let path = after.map_or_else(|| "/v1/events".to_string(), |seq| format!("/v1/events?after={seq}"));
         self.json(self.request(Method::GET, &path)).await
     }
 

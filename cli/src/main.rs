@@ -13,8 +13,8 @@ use args::{Cli, Command};
 
 fn main() -> ExitCode {
     // Models are tried in a child process first; that child is this program.
-    if let Some(code) = pinnace_agent::probe_main() {
-        return code;
+    if pinnace_agent::engine::probe_main() {
+        return ExitCode::SUCCESS;
     }
     let cli = Cli::parse();
     if let Some(parent) = cli.die_with_parent

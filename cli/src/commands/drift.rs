@@ -1,4 +1,5 @@
 //! `pinnace drift`: features against time, in the terminal.
+use pinnace_protocol::ids::BundleRef;
 use serde_json::Value;
 
 use super::device::bundle_text;
@@ -16,7 +17,8 @@ pub async fn run(args: DriftArgs) -> Result<(), Failure> {
         Some(bundle) => bundle,
         None => newest(&client).await?,
     };
-    let page = client.get(&format!("/v1/bundles/{bundle}/drift")).await?;
+    let name: BundleRef = bundle.parse()?;
+    let page = client.get(&format!("/v1/drift/{}/{}", name.family, name.version)).await?;
     if args.plane.output == Format::Json {
         output::json(&page);
         return Ok(());

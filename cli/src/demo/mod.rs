@@ -21,7 +21,8 @@ use pinnace_trainer::learn::Params;
 use tokio::sync::mpsc;
 
 use crate::args::DemoArgs;
-use crate::client::Client;
+use crate::client::{ADMIN_TOKEN_FILE, Client};
+use crate::commands::asked_to_stop;
 use crate::commands::publish::{all_hardware, publish};
 use crate::commands::train::{Recipe, quality, train};
 use crate::output::{Failure, line};
@@ -51,7 +52,7 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     // From the keepers' threads into the runtime.
     std::thread::spawn(move || died_rx.into_iter().try_for_each(|d| died.send(d)));
 
-    let mut ended = std::pin::pin!(interrupted());
+    let mut ended = std::pin::pin!(asked_to_stop());
     let told = tokio::select! {
         told = demo.tell(inbox) => Some(told),
         () = &mut ended => None,
@@ -74,22 +75,6 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
         home.keep();
     }
     result
-}
-
-/// Returns when the demo is asked to end.
-async fn interrupted() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
-    }
 }
 
 /// Returns `wanted` when it is free, else a free port beside it.
@@ -158,7 +143,7 @@ impl Demo {
         // The token file appears when the plane is up.
         let mut story = Story::new(Client::at(&format!("http://{}", self.http), None)?, died, self.started);
         story.healthy(START_LIMIT).await?;
-        let token = std::fs::read_to_string(self.plane_dir().join(pinnace_controlplane::ADMIN_TOKEN_FILE))?;
+        let token = std::fs::read_to_string(self.plane_dir().join(ADMIN_TOKEN_FILE))?;
         let client = Client::at(&format!("http://{}", self.http), Some(token.trim().into()))?;
         story.tell(&format!("The control plane is up; dashboard: http://{}/", self.http));
         story.tell(&first.1);

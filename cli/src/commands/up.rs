@@ -1,0 +1,41 @@
+//! `pinnace up`: the control plane in the foreground.
+use pinnace_controlplane::{Config, ControlPlane, Mqtt};
+use pinnace_controlplane_core::api::{Config as StewardConfig, IntervalBy};
+use pinnace_protocol::ids::TenantId;
+
+use crate::args::UpArgs;
+use crate::output::{Failure, line};
+
+/// Runs the command until it is asked to stop.
+pub async fn run(args: UpArgs) -> Result<(), Failure> {
+    let mqtt = match &args.broker {
+        None => Mqtt::Embedded { addr: args.mqtt },
+        Some(broker) => {
+            let (host, port) = broker.rsplit_once(':').and_then(|(h, p)| Some((h.to_string(), p.parse().ok()?))).ok_or_else(|| {
+                Failure::error(format!("`{broker}` is no broker address\n  hint: write host:port, e.g. mqtt.example.org:8883"))
+            })?;
+            Mqtt::External { host, port }
+        }
+    };
+    let interval = args.interval_windows.map_or(IntervalBy::Seconds(args.interval), IntervalBy::Windows);
+    let config = Config {
+        data_dir: args.data.clone(),
+        http_addr: args.http,
+        https_addr: args.https,
+        mqtt,
+        tenant: TenantId::parse(&args.tenant)?,
+        public_host: Some(args.host),
+        steward: StewardConfig { interval, interval_rows: args.interval_rows },
+    };
+    let mut plane = ControlPlane::start(config).await?;
+    line(format!("The control plane is up: dashboard http://{}/, devices https://{}", plane.http_addr, plane.https_addr));
+    line(format!("The admin token is in {}. Next: pinnace device invite", args.data.join(crate::client::ADMIN_TOKEN_FILE).display()));
+    let ended = tokio::select! {
+        ended = plane.wait() => Some(ended),
+        () = super::asked_to_stop() => None,
+    };
+    match ended {
+        Some(ended) => Ok(ended?),
+        None => Ok(plane.shutdown().await?),
+    }
+}
