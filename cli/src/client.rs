@@ -131,7 +131,15 @@ impl Client {
         Ok(reply.rollout)
     }
 
-    /// Returns the events after `after`, oldest first.
+    /// Returns the newest `limit` events, oldest first.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn newest_events(&self, limit: usize) -> Result<EventPage, Failure> {
+        self.json(self.request(Method::GET, &format!("/v1/events?limit={limit}"))).await
+    }
+
+    /// Returns the events after `after`, oldest first; the newest ones when it is `None`.
     ///
     /// # Errors
     /// [`Failure`].
