@@ -1,0 +1,9 @@
+//! The agent core in an in-memory shell: a small signed repository, a director, a disk that can lose power.
+mod failures;
+mod hostile;
+mod install;
+mod plane;
+mod power;
+mod repo;
+mod windows;
+mod world;

@@ -1,0 +1,199 @@
+//! A signed image repository of one family, and the director's key.
+use std::collections::BTreeMap;
+
+use pinnace_protocol::ids::{BundleRef, Digest, Family};
+use pinnace_protocol::manifest::{
+    AssignmentCustom, Blob, Compat, Feature, FeatureKind, Manifest, Role, SPEC, Signature, Task, TrialPolicy, Variant,
+};
+use pinnace_protocol::trust::author::{self, DirectorOrder, direct, publish, sign};
+use pinnace_protocol::trust::names::target_name;
+use pinnace_protocol::trust::{Root, Signer, SigningKey, Snapshot, TargetFile, Targets, Timestamp, TufKey};
+use serde_json::{Value, json};
+
+/// 2027-01-15, seconds since 1970: when every test begins.
+pub const NOW_S: u64 = 1_800_000_000;
+const YEAR_S: u64 = 365 * 86_400;
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed([seed; 32])
+}
+
+fn public(seeds: &[u8]) -> Vec<TufKey> {
+    seeds.iter().map(|s| key(*s).key()).collect()
+}
+
+fn signed(body: &impl pinnace_protocol::trust::Body, seeds: &[u8]) -> Vec<u8> {
+    let keys: Vec<SigningKey> = seeds.iter().map(|s| key(*s)).collect();
+    let signers: Vec<&dyn Signer> = keys.iter().map(|k| k as &dyn Signer).collect();
+    sign(body, &signers).unwrap()
+}
+
+/// A released bundle.
+#[derive(Clone)]
+pub struct Bundle {
+    pub manifest: Vec<u8>,
+    pub digest: Digest,
+    pub bundle: BundleRef,
+    pub counter: u64,
+    pub path: String,
+}
+
+/// Everything that is published.
+#[derive(Clone)]
+pub struct Repo {
+    pub metadata: BTreeMap<String, Vec<u8>>,
+    pub targets: BTreeMap<String, Vec<u8>>,
+    pub image_root: Vec<u8>,
+    pub director_root: Vec<u8>,
+    top: Targets,
+    family: Targets,
+    last: Option<(Snapshot, Timestamp)>,
+    sequence: u64,
+}
+
+impl Repo {
+    pub fn new() -> Self {
+        let expires = NOW_S + YEAR_S;
+        let root = Root::new(
+            1,
+            expires,
+            &[
+                ("root", &public(&[1, 2, 3]), 2),
+                ("targets", &public(&[10]), 1),
+                ("snapshot", &public(&[20]), 1),
+                ("timestamp", &public(&[30]), 1),
+            ],
+        );
+        let online = public(&[60]);
+        let roles = ["targets", "snapshot", "timestamp"].map(|role| (role, online.as_slice(), 1));
+        let director = Root::new(1, expires, &[("root", &public(&[50]), 1), roles[0], roles[1], roles[2]]);
+        let mut top = Targets::new(1, expires);
+        let blobs = "?".repeat(64);
+        top.delegate("rain", &public(&[40, 41]), 2, &["rain-v*.manifest.json", &blobs], false);
+        let mut repo = Self {
+            metadata: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            image_root: signed(&root, &[1, 2]),
+            director_root: signed(&director, &[50]),
+            top,
+            family: Targets::new(1, expires),
+            last: None,
+            sequence: 0,
+        };
+        repo.publish();
+        repo
+    }
+
+    fn publish(&mut self) {
+        let (top, family) = (signed(&self.top, &[10]), signed(&self.family, &[40, 41]));
+        let previous = self.last.as_ref().map(|(s, t)| (s, t));
+        let expires = NOW_S + YEAR_S;
+        let done = publish(previous, &[("targets", &top), ("rain", &family)], (&key(20), expires), (&key(30), expires))
+            .unwrap();
+        self.metadata.extend(done.files);
+        self.last = Some((done.snapshot, done.timestamp));
+    }
+
+    /// Releases version `version` with a model of `size` bytes; `change` may alter the manifest.
+    pub fn release_with(&mut self, version: u64, size: usize, change: impl FnOnce(&mut Manifest)) -> Bundle {
+        let model: Vec<u8> = (0..size).map(|i| (i as u64 * 31 + version * 7 + (i as u64 >> 8)) as u8).collect();
+        let card = format!("card of version {version}").into_bytes();
+        let mut manifest = Manifest {
+            spec: SPEC.into(),
+            family: Family::parse("rain").unwrap(),
+            version,
+            release_counter: version,
+            created: NOW_S,
+            compat: Compat::default(),
+            signature: Signature {
+                task: Task::Classification,
+                input: "x".into(),
+                output: "p".into(),
+                label_output: None,
+                classes: vec!["0".into(), "1".into()],
+                features: vec![Feature { name: "wind".into(), kind: FeatureKind::Numeric, unit: String::new() }],
+            },
+            variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["tract".into()] }],
+            blobs: vec![
+                Blob::describe("model.onnx", Role::Model, &model),
+                Blob::describe("card.md", Role::Card, &card),
+            ],
+        };
+        change(&mut manifest);
+        let bytes = manifest.to_bytes().unwrap();
+        let (path, counter) = (manifest.target_path(), manifest.release_counter);
+        self.family = author::next(&self.family, NOW_S + YEAR_S);
+        let file = TargetFile::of(&bytes, Some(custom(counter)));
+        self.targets.insert(target_name(&path, file.sha256().as_ref()), bytes.clone());
+        self.family.targets.insert(path.clone(), file);
+        for blob in [model, card] {
+            let digest = Digest::of(&blob);
+            self.targets.insert(target_name(&digest.to_hex(), Some(&digest.0)), blob.clone());
+            self.family.targets.insert(digest.to_hex(), TargetFile::of(&blob, None));
+        }
+        self.publish();
+        Bundle { digest: Digest::of(&bytes), manifest: bytes, bundle: manifest.bundle_ref(), counter, path }
+    }
+
+    pub fn release(&mut self, version: u64) -> Bundle {
+        self.release_with(version, 1_000_000, |_| {})
+    }
+
+    /// Returns a blob's bytes by its digest.
+    pub fn blob(&self, digest: &Digest) -> Option<&Vec<u8>> {
+        self.targets.get(&target_name(&digest.to_hex(), Some(&digest.0)))
+    }
+
+    /// Signs what `device` should run.
+    pub fn direct(&mut self, device: &str, nonce: Option<&[u8]>, issued: u64, order: Option<&Assigned>) -> Vec<u8> {
+        self.sequence += 1;
+        let nonce: Option<String> = nonce.map(|n| n.iter().map(|b| format!("{b:02x}")).collect());
+        let target = order.map(|a| (a.bundle.path.as_str(), a.file()));
+        let order = DirectorOrder {
+            device,
+            nonce: nonce.as_deref(),
+            issued,
+            expires: issued + 7 * 86_400,
+            sequence: self.sequence,
+            generation: self.sequence,
+            assignment: target.as_ref().map(|(path, file)| (*path, file)),
+            roots: &[],
+        };
+        direct(&order, &key(60)).unwrap().encode().unwrap()
+    }
+}
+
+fn custom(counter: u64) -> Value {
+    json!({ "hardware_ids": ["gateway"], "release_counter": counter, "model": "rain" })
+}
+
+/// A bundle assigned to a device.
+#[derive(Clone)]
+pub struct Assigned {
+    pub bundle: Bundle,
+    pub generation: u64,
+    pub rollback: bool,
+    pub trial: TrialPolicy,
+}
+
+impl Assigned {
+    pub fn new(bundle: &Bundle, generation: u64) -> Self {
+        Self { bundle: bundle.clone(), generation, rollback: false, trial: TrialPolicy::default() }
+    }
+
+    fn file(&self) -> TargetFile {
+        let typed = AssignmentCustom {
+            bundle: self.bundle.bundle.clone(),
+            release_counter: self.bundle.counter,
+            generation: self.generation,
+            rollout: Some("r1".into()),
+            rollback: self.rollback,
+            trial: self.trial.clone(),
+        };
+        let mut value = serde_json::to_value(typed).unwrap();
+        for (field, word) in custom(self.bundle.counter).as_object().unwrap() {
+            value[field] = word.clone();
+        }
+        TargetFile::of(&self.bundle.manifest, Some(value))
+    }
+}

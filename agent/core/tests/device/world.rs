@@ -1,0 +1,595 @@
+//! The in-memory shell: carries out effects, keeps a disk, can lose power at any boundary, checks what must hold.
+use std::collections::{BTreeMap, VecDeque};
+
+use pinnace_agent_core::{
+    Agent, Batch, Config, Effect, Event, FetchError, HttpId, Intervals, Job, Key, Level, LoadRole, LoadedInfo, Op,
+    SlotError, SlotName, SlotPlan, Step, Stored, UpMessage, WindowDraft,
+};
+use pinnace_protocol::cbor;
+use pinnace_protocol::ids::{BundleRef, DeviceId, Digest, Family, RolloutId, TenantId};
+use pinnace_protocol::manifest::Manifest;
+use pinnace_protocol::message::{FailCode, Failure, Phase, Report, TrialStats};
+use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
+use pinnace_protocol::topic::Down;
+use pinnace_protocol::trust::{Floors, Recovered, Released, VerifiedBundle};
+use serde::Deserialize;
+
+use crate::plane::Plane;
+use crate::repo::{Assigned, NOW_S, Repo};
+
+/// Turns after which a test has gone wrong.
+const TURNS_MAX: usize = 200_000;
+
+/// A slot's content.
+#[derive(Clone, Default)]
+pub struct SlotDisk {
+    pub manifest: Vec<u8>,
+    pub blobs: BTreeMap<Digest, Vec<u8>>,
+    pub sealed: bool,
+}
+
+/// What survives a power cut.
+#[derive(Clone, Default)]
+pub struct Disk {
+    pub floors: [Option<Vec<u8>>; 2],
+    pub pointers: [Option<Vec<u8>>; 2],
+    pub records: BTreeMap<Key, Vec<u8>>,
+    pub slots: BTreeMap<SlotName, SlotDisk>,
+    pub factory: Option<Vec<u8>>,
+}
+
+/// The pointers record as the core writes it; fields in the same order.
+#[derive(Deserialize)]
+struct Pointers {
+    _format: u8,
+    _generation: u64,
+    _releases: BTreeMap<Family, u64>,
+    active: Option<Pointer>,
+    fallback: Option<Pointer>,
+}
+
+#[derive(Deserialize)]
+struct Pointer {
+    slot: SlotName,
+    #[serde(with = "serde_bytes")]
+    released: Vec<u8>,
+    _bundle: BundleRef,
+    _manifest: Digest,
+    _counter: u64,
+    _generation: u64,
+    _rollout: Option<RolloutId>,
+}
+
+impl Disk {
+    fn pointers(&self) -> Option<Pointers> {
+        // The first slot is written first; a damaged one does not decode.
+        self.pointers.iter().flatten().find_map(|bytes| cbor::decode(&bytes[..bytes.len() - 32], 1 << 20).ok())
+    }
+
+    pub fn floors(&self) -> Floors {
+        match Floors::recover(self.floors[0].as_deref(), self.floors[1].as_deref()) {
+            Recovered::Floors(floors) => floors,
+            Recovered::BothLost => Floors::default(),
+        }
+    }
+
+    fn stored(&self) -> Stored {
+        Stored {
+            floors: self.floors.clone(),
+            pointers: self.pointers.clone(),
+            records: self.records.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            factory: self.factory.clone(),
+        }
+    }
+}
+
+/// Something the shell will hand in.
+#[derive(Clone)]
+pub enum Stimulus {
+    LinkUp,
+    LinkDown,
+    Message(Down, Vec<u8>),
+    Http(HttpId, Result<Vec<u8>, FetchError>),
+    Prepared(Job),
+    Scanned(Job, Vec<(Digest, u64)>),
+    Sealed(Job),
+    Failed(Job, SlotError),
+    Loaded(Job, Result<(), Failure>),
+    Trial(Job, TrialStats),
+    Window(WindowDraft),
+    Revert,
+    Stopping,
+}
+
+/// What the engine says of a bundle.
+#[derive(Clone, Default)]
+pub struct Behaviour {
+    pub load: Option<Failure>,
+    pub trial: Option<TrialStats>,
+    /// The process dies in each load, this many times.
+    pub crashes: u32,
+}
+
+pub const GOOD: TrialStats = TrialStats {
+    inferences: 50,
+    errors: 0,
+    not_finite: 0,
+    varied: true,
+    p95_us: 900,
+    baseline_p95_us: 800,
+    compared: 50,
+    disagreements: 1,
+    judged: 0,
+    candidate_right: 0,
+    active_right: 0,
+};
+
+/// Power is lost.
+struct Cut;
+
+pub struct World {
+    pub plane: Plane,
+    pub disk: Disk,
+    pub agent: Option<Agent>,
+    pub now: Now,
+    pub queue: VecDeque<Stimulus>,
+    pub link: bool,
+    /// The device reaches the broker by itself after each start.
+    pub connects: bool,
+    pub behaviour: BTreeMap<Digest, Behaviour>,
+    pub disk_full: u32,
+    pub log: Vec<(Level, String)>,
+    pub serving: Option<SlotName>,
+    pub trying: Option<SlotName>,
+    pub starts: u64,
+    /// The disk was damaged behind the core's back, so pointers may name a damaged model for a while.
+    pub rot: bool,
+    /// Boundaries that may still be passed before the power is cut, for each cut to come; the next one is last.
+    pub fuses: Vec<u64>,
+    /// Every stimulus is handed in twice.
+    pub twice: bool,
+    /// How often the power was cut.
+    pub cuts: u32,
+    pub boundaries: u64,
+    /// Windows whose commit is durable, by their `from_unix_ms`.
+    pub owed: Vec<u64>,
+    pub layout: Option<std::sync::Arc<pinnace_protocol::sketch::Layout>>,
+    nonce: u64,
+    highest: Floors,
+}
+
+impl World {
+    pub fn new(repo: Repo) -> Self {
+        let wall = Wall { unix_ms: NOW_S * 1000, trust: ClockTrust::Unknown };
+        let mut world = Self {
+            plane: Plane::new(repo),
+            disk: Disk::default(),
+            agent: None,
+            now: Now { mono: Mono(1), wall },
+            queue: VecDeque::new(),
+            link: false,
+            connects: true,
+            behaviour: BTreeMap::new(),
+            disk_full: 0,
+            log: Vec::new(),
+            serving: None,
+            trying: None,
+            starts: 0,
+            rot: false,
+            fuses: Vec::new(),
+            twice: false,
+            cuts: 0,
+            boundaries: 0,
+            owed: Vec::new(),
+            layout: None,
+            nonce: 0,
+            highest: Floors::default(),
+        };
+        world.start();
+        world
+    }
+
+    pub fn config(&self) -> Config {
+        Config {
+            tenant: TenantId::parse("acme").unwrap(),
+            device: DeviceId::parse("dev-1").unwrap(),
+            agent: "0.1.0".into(),
+            device_profile: "gateway".into(),
+            arch: "x86_64".into(),
+            labels: vec!["site=north".into()],
+            engines: vec!["tract".into()],
+            memory_mib: 256,
+            bundle_max_bytes: 8 << 20,
+            plane_key: self.plane.key.verifying_key(),
+            image_root: self.plane.repo.image_root.clone(),
+            director_root: self.plane.repo.director_root.clone(),
+            not_before_s: NOW_S - 1000,
+            new_epoch: 1000 + self.starts,
+            seed: self.starts,
+            intervals: Intervals::default(),
+        }
+    }
+
+    /// Starts the process from what is on disk.
+    pub fn start(&mut self) {
+        loop {
+            self.starts += 1;
+            self.queue.clear();
+            (self.link, self.serving, self.trying) = (false, None, None);
+            self.now.mono = Mono(1);
+            let (agent, step) = Agent::recover(self.config(), self.disk.stored(), self.now);
+            self.agent = Some(agent);
+            if self.connects {
+                self.queue.push_back(Stimulus::LinkUp);
+            }
+            match self.carry_out(step, None) {
+                Ok(()) => return,
+                Err(Cut) => self.agent = None,
+            }
+        }
+    }
+
+    pub fn assign(&mut self, assigned: Assigned) {
+        self.plane.assigned = Some(assigned);
+        self.push_director();
+    }
+
+    /// The plane sends the assignment without being asked.
+    pub fn push_director(&mut self) {
+        let bytes = self.plane.direct(&self.config().device, None);
+        self.queue.push_back(Stimulus::Message(Down::Director, bytes));
+    }
+
+    fn boundary(&mut self) -> Result<(), Cut> {
+        self.boundaries += 1;
+        self.check_disk();
+        match self.fuses.last_mut() {
+            Some(0) => {
+                self.fuses.pop();
+                self.cuts += 1;
+                Err(Cut)
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Holds at every moment: floors never fall, and the pointers name whole, sealed models.
+    fn check_disk(&mut self) {
+        let floors = self.disk.floors();
+        if floors != Floors::default() || self.highest != Floors::default() {
+            assert_eq!(floors.join(&self.highest), floors, "a floor fell");
+        }
+        self.highest = floors;
+        let Some(pointers) = self.disk.pointers().filter(|_| !self.rot) else { return };
+        for pointer in [pointers.active, pointers.fallback].into_iter().flatten() {
+            self.disk.bundle(pointer.slot, &pointer.released).expect("active and fallback are whole");
+        }
+    }
+
+    fn assert_free(&self, slot: SlotName) {
+        let pointers = self.disk.pointers();
+        let used = pointers.iter().flat_map(|p| [&p.active, &p.fallback]).flatten().any(|p| p.slot == slot);
+        assert!(!used && slot != SlotName::Factory, "slot {slot} is active or fallback and must not be touched");
+    }
+
+    fn commit(&mut self, batch: Batch, window: Option<u64>) -> Result<(), Cut> {
+        if let Some(bytes) = batch.floors {
+            for at in 0..2 {
+                self.boundary()?;
+                self.disk.floors[at] = Some(bytes.clone());
+            }
+        }
+        if let Some(bytes) = batch.pointers {
+            for at in 0..2 {
+                self.boundary()?;
+                self.disk.pointers[at] = Some(bytes.clone());
+            }
+        }
+        self.boundary()?;
+        for op in batch.ops {
+            match op {
+                Op::Put { key, bytes } => _ = self.disk.records.insert(key, bytes),
+                Op::Delete { key } => _ = self.disk.records.remove(&key),
+            }
+        }
+        self.owed.extend(window);
+        self.boundary()
+    }
+
+    fn carry_out(&mut self, step: Step, window: Option<u64>) -> Result<(), Cut> {
+        if let Some(batch) = step.commit {
+            self.commit(batch, window)?;
+        }
+        for effect in step.then {
+            self.effect(effect)?;
+            self.boundary()?;
+        }
+        Ok(())
+    }
+
+    fn effect(&mut self, effect: Effect) -> Result<(), Cut> {
+        match effect {
+            Effect::Publish(message) => self.publish(message),
+            Effect::HttpGet { id, path, range, max } => {
+                let result = self.plane.get(&path, range);
+                let result = result.and_then(|b| if b.len() as u64 > max { Err(FetchError::TooLarge) } else { Ok(b) });
+                self.queue.push_back(Stimulus::Http(id, result));
+            }
+            Effect::Prepare { job, slot, plan } => self.prepare(job, slot, &plan),
+            Effect::Scan { job, slot } => {
+                let present = self.disk.slots[&slot].present();
+                self.queue.push_back(Stimulus::Scanned(job, present));
+            }
+            Effect::WriteChunk { slot, blob, index, offset, bytes, .. } => {
+                self.assert_free(slot);
+                let disk = self.disk.slots.get_mut(&slot).unwrap();
+                let manifest = Manifest::parse(&disk.manifest).unwrap();
+                let listed = manifest.blobs.iter().find(|b| b.sha256 == blob).unwrap();
+                assert_eq!(
+                    listed.chunk_digests()[index as usize],
+                    Digest::of(&bytes),
+                    "only verified bytes are written"
+                );
+                let file = disk.blobs.get_mut(&blob).unwrap();
+                file[offset as usize..offset as usize + bytes.len()].copy_from_slice(&bytes);
+            }
+            Effect::Seal { job, slot } => {
+                self.assert_free(slot);
+                self.disk.slots.get_mut(&slot).unwrap().sealed = true;
+                self.queue.push_back(Stimulus::Sealed(job));
+            }
+            Effect::Load { job, slot, released, role } => self.load(job, slot, &released, role)?,
+            Effect::StartTrial { job, slot, .. } => {
+                assert_eq!(self.trying, Some(slot), "only a loaded candidate is tried");
+                if let Some(stats) = self.behaviour_of(slot).trial.or(Some(GOOD)) {
+                    self.queue.push_back(Stimulus::Trial(job, stats));
+                }
+            }
+            Effect::Promote { slot } => {
+                assert_eq!(self.trying.take(), Some(slot), "only a tried candidate is promoted");
+                self.serving = Some(slot);
+            }
+            Effect::DropCandidate { slot } => {
+                if self.trying == Some(slot) {
+                    self.trying = None;
+                }
+            }
+            Effect::Erase { slot } => {
+                self.assert_free(slot);
+                self.disk.slots.remove(&slot);
+            }
+            Effect::Log { level, text } => self.log.push((level, text)),
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, message: UpMessage) {
+        assert!(self.link, "nothing is published without a link");
+        let config = self.config();
+        for (kind, payload) in self.plane.take(&config.tenant, &config.device, message) {
+            self.queue.push_back(Stimulus::Message(kind, payload));
+        }
+    }
+
+    fn prepare(&mut self, job: Job, slot: SlotName, plan: &SlotPlan) {
+        self.assert_free(slot);
+        if self.disk_full > 0 {
+            self.disk_full -= 1;
+            let error = SlotError::DiskFull { need: 1_000_000, free: 10 };
+            return self.queue.push_back(Stimulus::Failed(job, error));
+        }
+        let same = self.disk.slots.get(&slot).is_some_and(|s| s.manifest == plan.manifest);
+        if !same {
+            let blobs = plan.blobs.iter().map(|b| (b.digest, vec![0; b.length as usize])).collect();
+            self.disk.slots.insert(slot, SlotDisk { manifest: plan.manifest.clone(), blobs, sealed: false });
+        }
+        self.queue.push_back(Stimulus::Prepared(job));
+    }
+
+    fn behaviour_of(&self, slot: SlotName) -> Behaviour {
+        let digest = Digest::of(&self.disk.slots[&slot].manifest);
+        self.behaviour.get(&digest).cloned().unwrap_or_default()
+    }
+
+    fn load(&mut self, job: Job, slot: SlotName, released: &[u8], role: LoadRole) -> Result<(), Cut> {
+        let result = match self.disk.bundle(slot, released) {
+            Err(text) => Err(Failure { code: FailCode::Integrity, text }),
+            Ok(_) => {
+                let mut behaviour = self.behaviour_of(slot);
+                if behaviour.crashes > 0 && role == LoadRole::Candidate {
+                    behaviour.crashes -= 1;
+                    self.behaviour.insert(Digest::of(&self.disk.slots[&slot].manifest), behaviour);
+                    return Err(Cut);
+                }
+                behaviour.load.filter(|_| role == LoadRole::Candidate).map_or(Ok(()), Err)
+            }
+        };
+        if result.is_ok() {
+            match role {
+                LoadRole::Active => self.serving = Some(slot),
+                LoadRole::Candidate => self.trying = Some(slot),
+            }
+        }
+        self.queue.push_back(Stimulus::Loaded(job, result));
+        Ok(())
+    }
+
+    /// Hands one stimulus in (twice when asked to), or lets time pass. Returns whether anything happened.
+    pub fn turn(&mut self) -> bool {
+        // A window closes once, whatever the network does.
+        let again = self.queue.front().filter(|s| self.twice && !matches!(s, Stimulus::Window(_))).cloned();
+        let happened = self.single_turn();
+        if let Some(stimulus) = again.filter(|_| self.agent.is_some()) {
+            self.queue.push_front(stimulus);
+            self.single_turn();
+        }
+        happened
+    }
+
+    fn single_turn(&mut self) -> bool {
+        let Some(mut agent) = self.agent.take() else {
+            self.start();
+            return true;
+        };
+        let mut step = Step::default();
+        let mut window = None;
+        match self.queue.pop_front() {
+            None => {
+                let Some(at) = agent.next_deadline() else {
+                    self.agent = Some(agent);
+                    return false;
+                };
+                self.pass(at.since_ms(self.now.mono));
+                agent.handle(self.now, Event::Tick, &mut step);
+            }
+            Some(stimulus) => {
+                let info =
+                    || LoadedInfo { variant: "fp32".into(), engine: "tract".into(), layout: self.layout.clone() };
+                match &stimulus {
+                    Stimulus::LinkUp => {
+                        self.link = true;
+                        self.nonce += 1;
+                        let mut nonce = [0; 16];
+                        nonce[..8].copy_from_slice(&self.nonce.to_le_bytes());
+                        agent.handle(self.now, Event::LinkUp { nonce }, &mut step);
+                    }
+                    Stimulus::LinkDown => {
+                        self.link = false;
+                        agent.handle(self.now, Event::LinkDown, &mut step);
+                    }
+                    Stimulus::Message(kind, payload) => {
+                        agent.handle(self.now, Event::Message { kind: *kind, payload }, &mut step);
+                    }
+                    Stimulus::Http(id, result) => {
+                        let result = result.as_deref().map_err(Clone::clone);
+                        agent.handle(self.now, Event::HttpDone { id: *id, result }, &mut step);
+                    }
+                    Stimulus::Prepared(job) => agent.handle(self.now, Event::SlotPrepared { job: *job }, &mut step),
+                    Stimulus::Scanned(job, present) => {
+                        agent.handle(self.now, Event::SlotScanned { job: *job, present }, &mut step);
+                    }
+                    Stimulus::Sealed(job) => agent.handle(self.now, Event::SlotSealed { job: *job }, &mut step),
+                    Stimulus::Failed(job, error) => {
+                        agent.handle(self.now, Event::SlotFailed { job: *job, error: error.clone() }, &mut step);
+                    }
+                    Stimulus::Loaded(job, result) => {
+                        let result = result.clone().map(|()| info());
+                        agent.handle(self.now, Event::Loaded { job: *job, result }, &mut step);
+                    }
+                    Stimulus::Trial(job, stats) => {
+                        agent.handle(self.now, Event::Trial { job: *job, stats: *stats }, &mut step);
+                    }
+                    Stimulus::Window(draft) => {
+                        window = Some(draft.from_unix_ms);
+                        agent.handle(self.now, Event::WindowClosed(draft.clone()), &mut step);
+                    }
+                    Stimulus::Revert => agent.handle(self.now, Event::LocalRevert, &mut step),
+                    Stimulus::Stopping => agent.handle(self.now, Event::Stopping, &mut step),
+                }
+            }
+        }
+        self.agent = Some(agent);
+        if self.carry_out(step, window).is_err() {
+            self.agent = None;
+        }
+        true
+    }
+
+    pub fn pass(&mut self, ms: u64) {
+        self.now.mono = self.now.mono.plus_ms(ms);
+        self.now.wall.unix_ms += ms;
+        self.plane.now_s = self.now.wall.unix_ms / 1000;
+    }
+
+    /// Takes turns until `done` holds.
+    pub fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        for _ in 0..TURNS_MAX {
+            if done(self) {
+                return;
+            }
+            assert!(self.turn(), "nothing left to do before: {what}; log: {:#?}", self.log);
+        }
+        panic!("never: {what}; last report {:?}; log: {:#?}", self.plane.reports.last(), self.log);
+    }
+
+    /// Takes turns until nothing but time would change anything.
+    pub fn settle(&mut self) {
+        self.until("a quiet moment", |w| w.queue.is_empty() && w.agent.is_some());
+    }
+
+    pub fn last(&self) -> &Report {
+        self.plane.reports.last().expect("a report was sent")
+    }
+
+    pub fn phase(&self) -> Option<Phase> {
+        self.plane.reports.last().map(|r| r.phase)
+    }
+
+    pub fn failure(&self) -> Option<FailCode> {
+        self.plane.reports.last().and_then(|r| r.failure.as_ref()).map(|f| f.code)
+    }
+
+    /// Returns the manifest digest of the model that serves.
+    pub fn serves(&self) -> Option<Digest> {
+        Some(Digest::of(&self.disk.slots.get(&self.serving?)?.manifest))
+    }
+
+    /// Installs and waits for the end.
+    pub fn install(&mut self, assigned: &Assigned) {
+        self.assign(assigned.clone());
+        let generation = assigned.generation;
+        self.until("healthy", |w| w.phase() == Some(Phase::Healthy) && w.last().generation == generation);
+        assert_eq!(self.serves(), Some(assigned.bundle.digest));
+    }
+
+    /// Both floor slots are gone, and with them what the harness holds against the core.
+    pub fn forget_floors(&mut self) {
+        self.disk.floors = [None, None];
+        self.highest = Floors::default();
+    }
+
+    pub fn draft(&self, id: u64) -> WindowDraft {
+        WindowDraft {
+            bundle: "rain/v1".parse().unwrap(),
+            profile: Digest::of(b"profile"),
+            from_unix_ms: id,
+            to_unix_ms: id + 1,
+            rows: 10,
+            sketch: vec![7; 100],
+        }
+    }
+}
+
+impl SlotDisk {
+    fn present(&self) -> Vec<(Digest, u64)> {
+        let manifest = Manifest::parse(&self.manifest).unwrap();
+        let mut present = Vec::new();
+        for blob in &manifest.blobs {
+            for (index, (piece, digest)) in
+                self.blobs[&blob.sha256].chunks(blob.chunk as usize).zip(blob.chunk_digests()).enumerate()
+            {
+                if Digest::of(piece) == digest {
+                    present.push((blob.sha256, index as u64));
+                }
+            }
+        }
+        present
+    }
+}
+
+impl Disk {
+    /// Verifies a slot as the shell does before an engine sees it.
+    pub fn bundle(&self, slot: SlotName, released: &[u8]) -> Result<VerifiedBundle, String> {
+        let disk = self.slots.get(&slot).filter(|s| s.sealed).ok_or("the slot is empty or not sealed")?;
+        let released = Released::from_ledger(released).map_err(|e| e.to_string())?;
+        let manifest = released.open_manifest(&disk.manifest).map_err(|e| e.to_string())?;
+        let parsed = Manifest::parse(manifest.bytes()).map_err(|e| e.to_string())?;
+        let listed: Vec<_> = parsed.blobs.iter().map(|b| (b.sha256.0, b.length)).collect();
+        let blobs = disk.blobs.iter().map(|(d, b)| (d.0, b.clone())).collect();
+        VerifiedBundle::seal(manifest, &listed, blobs).map_err(|e| e.to_string())
+    }
+}
