@@ -2,12 +2,21 @@
 //!
 //! The core decides; here is what touches the world: the link (MQTT), fetch (HTTP), ledger and slots (disk), the
 //! engines, the local API. See docs/ARCHITECTURE.md.
+pub mod cli;
+pub mod driver;
+pub mod engine;
 pub mod fetch;
 pub mod files;
+pub mod health;
 pub mod http;
 pub mod identity;
 pub mod join;
 pub mod ledger;
 pub mod link;
+pub mod router;
+pub mod run;
+pub mod serve;
 pub mod slots;
+pub mod sources;
 pub mod twoslot;
+pub mod worker;
