@@ -59,13 +59,26 @@ impl Table {
         if self.reference == 0 || self.live == 0 {
             return 0.0;
         }
-        let freedom = self.cells.len().saturating_sub(1) as f64;
-        let noise = freedom * (1.0 / self.reference as f64 + 1.0 / self.live as f64);
-        (self.psi() - noise).max(0.0)
+        (self.psi() - self.noise()).max(0.0)
     }
 
     /// Returns the Jensen-Shannon distance to base 2, in 0..=1.
     pub fn js(&self) -> f64 {
+        libm::sqrt(self.divergence())
+    }
+
+    /// Returns the Jensen-Shannon distance to base 2 less what sampling alone would give.
+    /// Zero when either side is empty.
+    pub fn js_star(&self) -> f64 {
+        if self.reference == 0 || self.live == 0 {
+            return 0.0;
+        }
+        // Near equality the divergence is an eighth of chi-square's, here in bits.
+        let noise = self.noise() / (8.0 * core::f64::consts::LN_2);
+        libm::sqrt((self.divergence() - noise).max(0.0))
+    }
+
+    fn divergence(&self) -> f64 {
         let term = |share: f64, middle: f64| if share > 0.0 { share * libm::log2(share / middle) } else { 0.0 };
         let divergence: f64 = self
             .shares()
@@ -74,7 +87,13 @@ impl Table {
                 (term(p, middle) + term(q, middle)) * 0.5
             })
             .sum();
-        libm::sqrt(divergence.clamp(0.0, 1.0))
+        divergence.clamp(0.0, 1.0)
+    }
+
+    /// Returns what a symmetric chi-square distance is on average between equal distributions.
+    fn noise(&self) -> f64 {
+        let freedom = self.cells.len().saturating_sub(1) as f64;
+        freedom * (1.0 / self.reference as f64 + 1.0 / self.live as f64)
     }
 
     /// Returns the Hellinger distance, in 0..=1.

@@ -31,8 +31,8 @@ pub enum Distance {
     W1,
     /// Kolmogorov-Smirnov.
     Ks,
-    /// Jensen-Shannon, base 2.
-    Js,
+    /// Jensen-Shannon, base 2, less sampling noise.
+    JsStar,
 }
 
 /// Why a feature has its level.
@@ -98,7 +98,7 @@ impl Reason {
                     Distance::PsiStar => "PSI*",
                     Distance::W1 => "W1/sd",
                     Distance::Ks => "KS",
-                    Distance::Js => "JS",
+                    Distance::JsStar => "JS*",
                 };
                 format!("{name} {value:.2} is above {limit:.2}")
             }
@@ -132,6 +132,8 @@ pub struct FeatureDrift {
     pub psi_star: f64,
     /// Jensen-Shannon distance, base 2.
     pub js: f64,
+    /// Jensen-Shannon distance less sampling noise.
+    pub js_star: f64,
     /// Hellinger distance.
     pub hellinger: f64,
     /// Largest difference of the share of one cell.
@@ -183,6 +185,7 @@ impl FeatureDrift {
             psi: measures.psi,
             psi_star: measures.psi_star,
             js: measures.js,
+            js_star: measures.js_star,
             hellinger: measures.hellinger,
             l_inf: measures.l_inf,
             ks: measures.ks.map(|ks| ks.distance),
@@ -213,7 +216,7 @@ fn shape(measures: &Measures, thresholds: &Thresholds, findings: &mut Findings) 
     }
     check(Level::Watch, Distance::W1, measures.w1.unwrap_or(0.0), thresholds.w1);
     check(Level::Watch, Distance::Ks, measures.ks.map_or(0.0, |ks| ks.distance), thresholds.ks);
-    check(Level::Watch, Distance::Js, measures.js, thresholds.js);
+    check(Level::Watch, Distance::JsStar, measures.js_star, thresholds.js);
 }
 
 fn shares(measures: &Measures, thresholds: &Thresholds, findings: &mut Findings) {

@@ -23,6 +23,8 @@ pub struct Measures {
     pub psi_star: f64,
     /// Jensen-Shannon distance, base 2.
     pub js: f64,
+    /// Jensen-Shannon distance less what sampling alone gives.
+    pub js_star: f64,
     /// Hellinger distance.
     pub hellinger: f64,
     /// Largest difference of the share of one cell.
@@ -135,6 +137,7 @@ fn over_cells(reference: &[u64], live: &[u64], nulls: Share, invalid: Share) -> 
         psi: table.psi(),
         psi_star: table.psi_star(),
         js: table.js(),
+        js_star: table.js_star(),
         hellinger: table.hellinger(),
         l_inf: table.l_inf(),
         p_value: chi_square_p(&table),

@@ -65,6 +65,7 @@ fn judge(reference: &Cells, live: &Cells) -> Pair {
         psi: table.psi(),
         psi_star: table.psi_star(),
         js: table.js(),
+        js_star: table.js_star(),
         hellinger: table.hellinger(),
         l_inf: table.l_inf(),
         p_value: chi_square_p(table),

@@ -42,7 +42,7 @@ pub(crate) fn thresholds(shape: &Shape, reference: &Tally, blocks: &[Tally]) -> 
         psi_act: at_least(floor.psi_act, |measures| measures.psi_star),
         w1: at_least(floor.w1, |measures| measures.w1.unwrap_or(0.0)),
         ks: at_least(floor.ks, |measures| measures.ks.map_or(0.0, |ks| ks.distance)),
-        js: at_least(floor.js, |measures| measures.js),
+        js: at_least(floor.js, |measures| measures.js_star),
         ..floor
     }
 }

@@ -6,7 +6,7 @@
 
 use super::error::WindowError;
 use super::layout::{Fingerprint, Layout, Shape};
-use super::limits::{MAX_WINDOW_BYTES, SCORE_SLOTS, WINDOW_FORMAT};
+use super::limits::{MAX_WINDOW_BYTES, WINDOW_FORMAT};
 use super::predictions::Predictions;
 use super::reference::Profile;
 use super::tally::{CategoricalTally, NumericTally, Tally};
@@ -205,7 +205,6 @@ fn read_predictions(reader: &mut Reader<'_>, part: &mut Predictions) -> Result<(
     }
     part.outcomes = reader.count()?;
     if part.outcomes > 0 {
-        debug_assert_eq!(part.known.len(), part.classes * SCORE_SLOTS);
         reader.counters(&mut part.known)?;
         reader.require(total(&part.known) == u64::from(part.outcomes), "outcomes do not add up")?;
         for (known, correct) in part.known.iter().zip(&mut part.correct).filter(|(known, _)| **known > 0) {

@@ -117,7 +117,7 @@ pub struct Thresholds {
     pub w1: f64,
     /// Kolmogorov-Smirnov distance.
     pub ks: f64,
-    /// Jensen-Shannon distance, base 2.
+    /// Jensen-Shannon distance, base 2, less sampling noise.
     pub js: f64,
     /// Share of values never seen in training.
     pub unseen: f64,
