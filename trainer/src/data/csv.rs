@@ -219,7 +219,7 @@ impl<'a> Table<'a> {
             if std::mem::take(&mut header) {
                 continue;
             }
-            let line = record.position().map_or(0, csv::Position::line);
+            let line = record.position().map_or(0, |at| self.line_of(at));
             if record.len() != self.names.len() {
                 return Err(DataError::FieldCount {
                     file: self.file.to_owned(),
@@ -246,6 +246,14 @@ impl<'a> Table<'a> {
             Some(r) if r.start >= r.end || r.end > row => Err(DataError::NoSuchRows { asked: r.clone(), rows: row }),
             _ => Ok(kept),
         }
+    }
+
+    /// Returns the line a record starts on: the library's position may still be on the line
+    /// ends before it.
+    fn line_of(&self, position: &csv::Position) -> u64 {
+        let rest = usize::try_from(position.byte()).ok().and_then(|at| self.bytes.get(at..));
+        let ends = rest.unwrap_or_default().iter().take_while(|b| matches!(b, b'\r' | b'\n'));
+        position.line() + ends.filter(|&&b| b == b'\n').count() as u64
     }
 
     fn survey(&self, surveys: &mut [Survey], options: &CsvOptions) -> Result<usize, DataError> {
