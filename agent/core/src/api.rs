@@ -285,6 +285,7 @@ pub enum Event<'a> {
 
 /// What the shell must do, after the step's commit.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a step holds a handful; a box would cost an allocation each")]
 pub enum Effect {
     /// Seal with the report key ([`UpMessage::seal`]) and publish, QoS 1.
     Publish(UpMessage),

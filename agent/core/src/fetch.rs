@@ -92,7 +92,7 @@ impl Fetch {
         self.strikes >= STRIKES_MAX
     }
 
-    fn to_http(&mut self) {
+    fn use_http(&mut self) {
         (self.source, self.strikes, self.stalls) = (Source::Http, 0, 0);
     }
 }
@@ -199,7 +199,7 @@ impl Agent {
             Chunk::Wrong if fetch.source == Source::Mqtt => {
                 if fetch.strike() {
                     turn.log(Level::Warn, "too many wrong chunks over MQTT: HTTP is asked for the rest");
-                    fetch.to_http();
+                    fetch.use_http();
                 }
                 return self.next_chunks(turn, fetch);
             }
@@ -250,7 +250,7 @@ impl Agent {
                 fetch.stalls += 1;
                 if fetch.stalls >= STALLS_MAX || !self.link.up {
                     turn.log(Level::Info, "no chunk came over MQTT in time: HTTP is asked for the rest");
-                    fetch.to_http();
+                    fetch.use_http();
                 }
                 self.next_chunks(turn, fetch);
             }
@@ -264,7 +264,7 @@ impl Agent {
     /// The link is gone: what was asked over it is asked over HTTP.
     pub(crate) fn fetch_link_down(&mut self, turn: &mut Turn) {
         if let Some(mut fetch) = self.take_fetch(|f| f.source == Source::Mqtt) {
-            fetch.to_http();
+            fetch.use_http();
             self.next_chunks(turn, fetch);
         }
     }

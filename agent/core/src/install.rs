@@ -247,13 +247,13 @@ impl Agent {
         let Some(candidate) = self.state.candidate.take() else { return };
         let slot = candidate.what.slot;
         let before = self.state.active.replace(candidate.what);
-        if let (Some(before), Some(now)) = (&before, &self.state.active) {
-            if before.bundle.family == now.bundle.family {
-                // The floor trails by one healthy release, so that one step back never needs a permit.
-                let floor = before.release_counter.min(now.release_counter);
-                let family = now.bundle.family.clone();
-                self.state.raise_release(&family, floor);
-            }
+        if let (Some(before), Some(now)) = (&before, &self.state.active)
+            && before.bundle.family == now.bundle.family
+        {
+            // The floor trails by one healthy release, so that one step back never needs a permit.
+            let floor = before.release_counter.min(now.release_counter);
+            let family = now.bundle.family.clone();
+            self.state.raise_release(&family, floor);
         }
         // The very same bundle in two slots (a damaged one was fetched again) is no fallback.
         let same = |b: &Installed| self.state.active.as_ref().is_some_and(|a| a.manifest == b.manifest);

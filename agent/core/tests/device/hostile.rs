@@ -224,3 +224,19 @@ fn without_floors_nothing_goes_on_until_the_director_answers_afresh() {
     world.queue.push_back(Stimulus::LinkUp);
     world.until("healthy", |w| w.serves() == Some(v2.digest) && w.phase() == Some(Phase::Healthy));
 }
+
+#[test]
+fn new_roots_are_followed_and_remembered_and_the_old_online_key_is_dead() {
+    let (mut world, _, [_, v2]) = running_v1();
+    let now_s = world.plane.now_s;
+    let mut stolen = world.plane.repo.clone();
+    world.plane.repo.rotate_roots();
+    world.install(&Assigned::new(&v2, 6));
+    assert!(world.disk.records.contains_key(&Key::DirectorRoot));
+    world.start();
+    world.until("healthy after a restart", |w| w.phase() == Some(Phase::Healthy));
+    let order = Assigned { rollback: true, ..Assigned::new(&v2, 99) };
+    let forged = stolen.direct("dev-1", None, now_s, Some(&order));
+    assert_eq!(hand_in(&mut world, forged), 1);
+    assert_eq!(world.last().generation, 6);
+}

@@ -8,8 +8,7 @@ use crate::world::{Stimulus, World};
 
 /// Installs, updates and rolls back while windows close. Returns how many boundaries that had.
 fn story(repo: &Repo, bundles: &[crate::repo::Bundle; 2], fuses: Vec<u64>) -> World {
-    let mut world = World::new(repo.clone());
-    world.fuses = fuses;
+    let mut world = World::with_cuts(repo.clone(), fuses);
     let orders = [
         Assigned::new(&bundles[0], 1),
         Assigned::new(&bundles[1], 2),

@@ -49,6 +49,8 @@ pub struct Repo {
     family: Targets,
     last: Option<(Snapshot, Timestamp)>,
     sequence: u64,
+    director_roots: Vec<Vec<u8>>,
+    director_key: u8,
 }
 
 impl Repo {
@@ -79,6 +81,8 @@ impl Repo {
             family: Targets::new(1, expires),
             last: None,
             sequence: 0,
+            director_roots: Vec::new(),
+            director_key: 60,
         };
         repo.publish();
         repo
@@ -92,6 +96,27 @@ impl Repo {
             .unwrap();
         self.metadata.extend(done.files);
         self.last = Some((done.snapshot, done.timestamp));
+    }
+
+    /// Rotates both roots; the director's gets a new online key, which starts its versions over.
+    pub fn rotate_roots(&mut self) {
+        let expires = NOW_S + YEAR_S;
+        let online = public(&[61]);
+        let roles = ["targets", "snapshot", "timestamp"].map(|role| (role, online.as_slice(), 1));
+        let director = Root::new(2, expires, &[("root", &public(&[50]), 1), roles[0], roles[1], roles[2]]);
+        self.director_roots.push(signed(&director, &[50]));
+        (self.director_key, self.sequence) = (61, 0);
+        let image = Root::new(
+            2,
+            expires,
+            &[
+                ("root", &public(&[1, 2, 3]), 2),
+                ("targets", &public(&[10]), 1),
+                ("snapshot", &public(&[20]), 1),
+                ("timestamp", &public(&[30]), 1),
+            ],
+        );
+        self.metadata.insert("2.root.json".into(), signed(&image, &[2, 3]));
     }
 
     /// Releases version `version` with a model of `size` bytes; `change` may alter the manifest.
@@ -157,9 +182,9 @@ impl Repo {
             sequence: self.sequence,
             generation: self.sequence,
             assignment: target.as_ref().map(|(path, file)| (*path, file)),
-            roots: &[],
+            roots: &self.director_roots,
         };
-        direct(&order, &key(60)).unwrap().encode().unwrap()
+        direct(&order, &key(self.director_key)).unwrap().encode().unwrap()
     }
 }
 

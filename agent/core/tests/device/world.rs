@@ -2,86 +2,22 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use pinnace_agent_core::{
-    Agent, Batch, Config, Effect, Event, FetchError, HttpId, Intervals, Job, Key, Level, LoadRole, LoadedInfo, Op,
-    SlotError, SlotName, SlotPlan, Step, Stored, UpMessage, WindowDraft,
+    Agent, Batch, Config, Effect, Event, FetchError, HttpId, Intervals, Job, Level, LoadRole, LoadedInfo, Op,
+    SlotError, SlotName, SlotPlan, Step, UpMessage, WindowDraft,
 };
-use pinnace_protocol::cbor;
-use pinnace_protocol::ids::{BundleRef, DeviceId, Digest, Family, RolloutId, TenantId};
+use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
 use pinnace_protocol::manifest::Manifest;
 use pinnace_protocol::message::{FailCode, Failure, Phase, Report, TrialStats};
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
 use pinnace_protocol::topic::Down;
-use pinnace_protocol::trust::{Floors, Recovered, Released, VerifiedBundle};
-use serde::Deserialize;
+use pinnace_protocol::trust::Floors;
 
+use crate::disk::{Disk, SlotDisk};
 use crate::plane::Plane;
 use crate::repo::{Assigned, NOW_S, Repo};
 
 /// Turns after which a test has gone wrong.
 const TURNS_MAX: usize = 200_000;
-
-/// A slot's content.
-#[derive(Clone, Default)]
-pub struct SlotDisk {
-    pub manifest: Vec<u8>,
-    pub blobs: BTreeMap<Digest, Vec<u8>>,
-    pub sealed: bool,
-}
-
-/// What survives a power cut.
-#[derive(Clone, Default)]
-pub struct Disk {
-    pub floors: [Option<Vec<u8>>; 2],
-    pub pointers: [Option<Vec<u8>>; 2],
-    pub records: BTreeMap<Key, Vec<u8>>,
-    pub slots: BTreeMap<SlotName, SlotDisk>,
-    pub factory: Option<Vec<u8>>,
-}
-
-/// The pointers record as the core writes it; fields in the same order.
-#[derive(Deserialize)]
-struct Pointers {
-    _format: u8,
-    _generation: u64,
-    _releases: BTreeMap<Family, u64>,
-    active: Option<Pointer>,
-    fallback: Option<Pointer>,
-}
-
-#[derive(Deserialize)]
-struct Pointer {
-    slot: SlotName,
-    #[serde(with = "serde_bytes")]
-    released: Vec<u8>,
-    _bundle: BundleRef,
-    _manifest: Digest,
-    _counter: u64,
-    _generation: u64,
-    _rollout: Option<RolloutId>,
-}
-
-impl Disk {
-    fn pointers(&self) -> Option<Pointers> {
-        // The first slot is written first; a damaged one does not decode.
-        self.pointers.iter().flatten().find_map(|bytes| cbor::decode(&bytes[..bytes.len() - 32], 1 << 20).ok())
-    }
-
-    pub fn floors(&self) -> Floors {
-        match Floors::recover(self.floors[0].as_deref(), self.floors[1].as_deref()) {
-            Recovered::Floors(floors) => floors,
-            Recovered::BothLost => Floors::default(),
-        }
-    }
-
-    fn stored(&self) -> Stored {
-        Stored {
-            floors: self.floors.clone(),
-            pointers: self.pointers.clone(),
-            records: self.records.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            factory: self.factory.clone(),
-        }
-    }
-}
 
 /// Something the shell will hand in.
 #[derive(Clone)]
@@ -160,6 +96,11 @@ pub struct World {
 
 impl World {
     pub fn new(repo: Repo) -> Self {
+        Self::with_cuts(repo, Vec::new())
+    }
+
+    /// As [`World::new`], with the power cut after so many boundaries; the last of `fuses` burns first.
+    pub fn with_cuts(repo: Repo, fuses: Vec<u64>) -> Self {
         let wall = Wall { unix_ms: NOW_S * 1000, trust: ClockTrust::Unknown };
         let mut world = Self {
             plane: Plane::new(repo),
@@ -176,7 +117,7 @@ impl World {
             trying: None,
             starts: 0,
             rot: false,
-            fuses: Vec::new(),
+            fuses,
             twice: false,
             cuts: 0,
             boundaries: 0,
@@ -561,35 +502,5 @@ impl World {
             rows: 10,
             sketch: vec![7; 100],
         }
-    }
-}
-
-impl SlotDisk {
-    fn present(&self) -> Vec<(Digest, u64)> {
-        let manifest = Manifest::parse(&self.manifest).unwrap();
-        let mut present = Vec::new();
-        for blob in &manifest.blobs {
-            for (index, (piece, digest)) in
-                self.blobs[&blob.sha256].chunks(blob.chunk as usize).zip(blob.chunk_digests()).enumerate()
-            {
-                if Digest::of(piece) == digest {
-                    present.push((blob.sha256, index as u64));
-                }
-            }
-        }
-        present
-    }
-}
-
-impl Disk {
-    /// Verifies a slot as the shell does before an engine sees it.
-    pub fn bundle(&self, slot: SlotName, released: &[u8]) -> Result<VerifiedBundle, String> {
-        let disk = self.slots.get(&slot).filter(|s| s.sealed).ok_or("the slot is empty or not sealed")?;
-        let released = Released::from_ledger(released).map_err(|e| e.to_string())?;
-        let manifest = released.open_manifest(&disk.manifest).map_err(|e| e.to_string())?;
-        let parsed = Manifest::parse(manifest.bytes()).map_err(|e| e.to_string())?;
-        let listed: Vec<_> = parsed.blobs.iter().map(|b| (b.sha256.0, b.length)).collect();
-        let blobs = disk.blobs.iter().map(|(d, b)| (d.0, b.clone())).collect();
-        VerifiedBundle::seal(manifest, &listed, blobs).map_err(|e| e.to_string())
     }
 }
