@@ -85,8 +85,9 @@ impl Decoder {
         let Some((header, body_length)) = frame(bytes)? else { return Ok(None) };
         let limit = if self.connected { self.packet_max } else { self.packet_max.min(CONNECT_MAX_BYTES) };
         let total = header + body_length;
-        let kind = bytes[0] >> 4;
-        if self.connected == (kind == 1) {
+        let first = bytes[0];
+        check_first_byte(first)?;
+        if self.connected == (first >> 4 == 1) {
             return Err(PROTOCOL);
         }
         if total > limit {
@@ -95,7 +96,6 @@ impl Decoder {
         if bytes.len() < total {
             return Ok(None);
         }
-        let first = bytes[0];
         bytes.advance(header);
         let body = bytes.split_to(body_length);
         let request = request(first, &body)?;
@@ -117,6 +117,24 @@ fn frame(bytes: &[u8]) -> Result<Option<(usize, usize)>, CodecError> {
     if bytes.len() > LENGTH_BYTES_MAX { Err(MALFORMED) } else { Ok(None) }
 }
 
+/// Refuses what no client may send here, before its body is waited for.
+fn check_first_byte(first: u8) -> Result<(), CodecError> {
+    let (kind, flags) = (first >> 4, first & 0x0f);
+    let required_flags = match kind {
+        3 => flags,
+        6 | 8 | 10 => 0b0010,
+        _ => 0,
+    };
+    match kind {
+        _ if flags != required_flags => Err(MALFORMED),
+        1 | 3 | 4 | 8 | 10 | 12 | 14 => Ok(()),
+        // QoS 2 is not offered, so none of its packets has a meaning; AUTH is refused with CONNECT.
+        5..=7 => Err(CodecError(Reason::QosNotSupported)),
+        15 => Err(PROTOCOL),
+        _ => Err(MALFORMED),
+    }
+}
+
 /// Parses the whole of `body`.
 fn exactly<T>(body: &[u8], parse: impl FnOnce(&[u8]) -> Result<(T, usize), MqttError>) -> Result<T, CodecError> {
     let (packet, consumed) = parse(body)?;
@@ -124,16 +142,8 @@ fn exactly<T>(body: &[u8], parse: impl FnOnce(&[u8]) -> Result<(T, usize), MqttE
 }
 
 fn request(first: u8, body: &[u8]) -> Result<Request, CodecError> {
-    let (kind, flags) = (first >> 4, first & 0x0f);
-    let required_flags = match kind {
-        3 => flags,
-        8 | 10 => 0b0010,
-        _ => 0,
-    };
-    if flags != required_flags {
-        return Err(MALFORMED);
-    }
-    match kind {
+    let flags = first & 0x0f;
+    match first >> 4 {
         1 => Ok(Request::Connect(Box::new(connect(body)?))),
         3 => Ok(Request::Publish(Box::new(publish(flags, body)?))),
         4 => Ok(Request::PubAck { id: exactly(body, v5_0::Puback::parse)?.packet_id() }),
@@ -141,9 +151,6 @@ fn request(first: u8, body: &[u8]) -> Result<Request, CodecError> {
         10 => unsubscribe(body),
         12 if body.is_empty() => Ok(Request::Ping),
         14 => disconnect(body),
-        // QoS 2 is not offered, so none of its packets has a meaning; AUTH is refused with CONNECT.
-        5..=7 => Err(CodecError(Reason::QosNotSupported)),
-        15 => Err(PROTOCOL),
         _ => Err(MALFORMED),
     }
 }
@@ -334,7 +341,8 @@ pub fn encode(reply: &Reply, out: &mut Vec<u8>) -> Result<(), CodecError> {
         Reply::Pong => put(&v5_0::Pingresp::new(), out),
         Reply::Disconnect(reason) => {
             let code = DisconnectReasonCode::try_from(*reason as u8).unwrap_or(DisconnectReasonCode::UnspecifiedError);
-            put(&v5_0::Disconnect::builder().reason_code(code).build()?, out);
+            // Empty properties are spelled out: rumqttc waits for ever for their length otherwise.
+            put(&v5_0::Disconnect::builder().reason_code(code).props(Properties::new()).build()?, out);
         }
     }
     Ok(())

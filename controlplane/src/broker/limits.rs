@@ -56,15 +56,15 @@ pub const SUBSCRIPTIONS_PER_PLANE_MAX: usize = 1_024;
 pub const INFLIGHT_MAX: u16 = 64;
 /// QoS 1 publishes a client may have unacknowledged, as told to it. Each is answered when it is read, so this only bounds its own buffers.
 pub const RECEIVE_MAX: u16 = 64;
-/// Messages waiting for one connected device: a broadcast of one 8 MiB blob in 32 KiB chunks.
+/// Messages waiting or unacknowledged for one connected device: a broadcast of one 8 MiB blob in 32 KiB chunks.
 pub const DEVICE_QUEUE_MESSAGES: usize = 256;
 /// Bytes waiting for one connected device.
 pub const DEVICE_QUEUE_BYTES: usize = 10 * 1024 * 1024;
-/// QoS 1 messages waiting for one absent device: assignments, acknowledgements; it asks again when it comes back.
+/// QoS 1 messages waiting or unacknowledged for one absent device: assignments, acknowledgements; it asks again when it comes back.
 pub const OFFLINE_QUEUE_MESSAGES: usize = 64;
 /// Bytes waiting for one absent device.
 pub const OFFLINE_QUEUE_BYTES: usize = 512 * 1024;
-/// Messages waiting for one control plane session, connected or not: half a minute of 1,000 windows a second.
+/// Messages waiting or unacknowledged for one control plane session, connected or not: half a minute of 1,000 windows a second.
 pub const PLANE_QUEUE_MESSAGES: usize = 32_768;
 /// Bytes waiting for one control plane session.
 pub const PLANE_QUEUE_BYTES: usize = 64 * 1024 * 1024;

@@ -31,3 +31,8 @@ pub use server::{Broker, BrokerConfig, BrokerError, BrokerHandle};
 pub use session::ConnId;
 pub use stats::Stats;
 pub use topic::{TopicError, check_filter, check_name, covers, matches};
+
+#[cfg(test)]
+mod codec_tests;
+#[cfg(test)]
+mod core_tests;

@@ -122,7 +122,7 @@ impl Session {
         self.queue = kept;
         let (max_messages, max_bytes) = self.bounds();
         let mut cut = 0;
-        while self.queue.len() + self.inflight.len() > max_messages || self.bytes > max_bytes {
+        while self.pending() > max_messages || self.bytes > max_bytes {
             let newest = self.queue.pop_back().or_else(|| self.inflight.pop_back().map(|f| f.sent));
             let Some(newest) = newest else { break };
             self.bytes -= newest.message.wire_bytes();
@@ -149,7 +149,7 @@ impl Session {
         }
         let (max_messages, max_bytes) = self.bounds();
         let bytes = queued.message.wire_bytes();
-        if self.queue.len() >= max_messages || self.bytes + bytes > max_bytes {
+        if self.pending() >= max_messages || self.bytes + bytes > max_bytes {
             return if guaranteed { Offer::Full } else { Offer::Dropped };
         }
         self.bytes += bytes;

@@ -98,6 +98,8 @@ pub fn covers(outer: &str, inner: &str) -> bool {
     if inner.starts_with('$') && outer.starts_with(['+', '#']) {
         return false;
     }
+    // Every topic has a first level, so both match the same; below the first level they differ.
+    let inner = if inner == "#" { "+/#" } else { inner };
     let (mut outer, mut inner) = (outer.split('/'), inner.split('/'));
     loop {
         match (outer.next(), inner.next()) {
@@ -141,7 +143,7 @@ mod tests {
                 .iter()
                 .flat_map(|t| alphabet.iter().map(move |l| t.iter().copied().chain([*l]).collect()))
                 .collect();
-            topics.extend(all.iter().map(|t| t.join("/")).filter(|t| !t.is_empty()));
+            topics.extend(all.iter().map(|t| t.join("/")));
         }
         topics
     }
