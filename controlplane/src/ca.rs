@@ -4,6 +4,8 @@
 //! TLS keys are P-256 throughout, because OpenSSL 3.0 cannot read the Ed25519 keys that Rust writes.
 
 mod identity;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
