@@ -170,7 +170,8 @@ impl Device {
         self.running.clone_from(&report.running);
         self.health = report.health;
         self.accepted = self.accepted.max(report.generation);
-        if report.generation == self.generation {
+        // Without a target every word counts: it says how far a withdrawn one has come.
+        if report.generation == self.generation || self.target.is_none() {
             self.phase = report.phase;
             self.progress_ppm = report.progress_ppm;
             self.failure.clone_from(&report.failure);

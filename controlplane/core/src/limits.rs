@@ -24,8 +24,8 @@ pub const EVENTS_IN_MEMORY: usize = 4_096;
 pub const INTERVALS_MAX: usize = 288;
 /// Newest intervals that are never merged: a day in steps of five minutes would be 288, the watch needs 4.
 pub const INTERVALS_FRESH: usize = 144;
-/// Assessed intervals that the persistence rule looks at.
-pub const DRIFT_LOOKBACK: usize = 4;
+/// Bundles with more than one interval: those that devices run now, and a few before. Older ones keep one sum.
+pub const BUNDLES_WATCHED: usize = 16;
 /// Rows of one window that are believed; the sketch's own counters bound the rest.
 pub const WINDOW_MAX_ROWS: u64 = 10_000_000;
 /// Milliseconds between looks at a rollout that only waits: deadlines are in seconds.
@@ -34,3 +34,7 @@ pub const LOOK_EVERY_MS: u64 = 1_000;
 pub const RETRY_MAX_DOUBLINGS: u32 = 6;
 /// Evidence is told up to here; beyond, the number means nothing to anybody.
 pub const EVIDENCE_MAX: f64 = 1e12;
+/// Drifting features named in one entry of the history.
+pub const DRIVERS_NAMED: usize = 8;
+/// Bundles one device is kept from at once; the oldest is forgotten first.
+pub const QUARANTINES_MAX: usize = 8;

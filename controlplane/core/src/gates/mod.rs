@@ -1,6 +1,15 @@
 //! Gates: what has to hold for a wave to be promoted, and what aborts a rollout. The device is the unit everywhere.
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+
+pub mod behaviour;
+pub mod failures;
+pub mod integrity;
+
+use crate::policy::GatePolicy;
+use crate::rollout::Tally;
 
 /// A guardrail. Order is the stored form: only ever add at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,4 +87,117 @@ pub struct Promote {
     pub evidence: f64,
     /// Odds needed.
     pub needed: f64,
+}
+
+/// Returns one card per gate for these sums.
+pub fn judge(policy: &GatePolicy, tally: &Tally) -> [GateCard; 3] {
+    [failure_card(policy, tally), integrity_card(policy, tally), behaviour_card(policy, tally)]
+}
+
+/// Returns the reasons of the gates that abort, strongest first; empty when none does.
+pub fn halts(policy: &GatePolicy, tally: &Tally) -> Vec<Reason> {
+    let cards = judge(policy, tally);
+    let mut reasons: Vec<Reason> = cards.iter().filter(|c| c.verdict == Verdict::Halt).map(|c| c.reason).collect();
+    // Integrity first: it names the cause, the others only count.
+    reasons.sort_by(|a, b| {
+        let integrity = |r: &Reason| r.gate == Gate::Integrity;
+        integrity(b).cmp(&integrity(a)).then(b.evidence.total_cmp(&a.evidence))
+    });
+    reasons
+}
+
+/// Returns the odds for promotion: devices told and not given up as unreachable, those without an outcome as failed.
+pub fn promotion(policy: &GatePolicy, tally: &Tally) -> Promote {
+    let n = tally.exposed.saturating_sub(tally.unreachable + tally.superseded);
+    let evidence = failures::in_favour(n, n.saturating_sub(tally.healthy), policy.p_bad);
+    Promote { evidence, needed: 1.0 / policy.beta }
+}
+
+fn share(part: u32, of: u32) -> f64 {
+    if of == 0 { 0.0 } else { f64::from(part) / f64::from(of) }
+}
+
+/// Returns odds as people write them.
+pub(crate) fn odds(evidence: f64) -> String {
+    if evidence >= crate::limits::EVIDENCE_MAX {
+        "more than 1000000000000:1".into()
+    } else if evidence >= 10.0 {
+        format!("{evidence:.0}:1")
+    } else {
+        format!("{evidence:.1}:1")
+    }
+}
+
+fn failure_card(policy: &GatePolicy, tally: &Tally) -> GateCard {
+    let (n, k) = (tally.accepted, tally.failed);
+    let needed = 1.0 / policy.alpha;
+    let evidence = failures::against(n, k, policy.p_max);
+    let promote = promotion(policy, tally);
+    let verdict = if evidence >= needed {
+        Verdict::Halt
+    } else if promote.evidence >= promote.needed {
+        Verdict::Pass
+    } else {
+        Verdict::Hold
+    };
+    let limit = policy.p_max * 100.0;
+    let sentence = match verdict {
+        Verdict::Halt => format!(
+            "{k} of {n} devices failed (limit {limit:.0} %; evidence {}, needed {}).",
+            odds(evidence),
+            odds(needed)
+        ),
+        Verdict::Pass => format!("{k} of {n} devices failed; {:.0} % or more are ruled out.", policy.p_bad * 100.0),
+        Verdict::Hold if n == 0 => "No device has begun yet.".into(),
+        Verdict::Hold if k == 0 && tally.healthy > 0 => format!(
+            "{} clean {} prove only: fewer than about {:.0} % broken.",
+            tally.healthy,
+            if tally.healthy == 1 { "device" } else { "devices" },
+            failures::still_possible(tally.healthy) * 100.0
+        ),
+        Verdict::Hold => format!(
+            "{k} of {n} devices failed: not enough to promote ({}, needed {}) or abort ({}, needed {}).",
+            odds(promote.evidence),
+            odds(promote.needed),
+            odds(evidence),
+            odds(needed)
+        ),
+    };
+    let reason = Reason { gate: Gate::Failures, value: share(k, n), limit: policy.p_max, evidence, needed };
+    GateCard { gate: Gate::Failures, verdict, bad: k, of: n, reason, promote: Some(promote), sentence }
+}
+
+fn integrity_card(policy: &GatePolicy, tally: &Tally) -> GateCard {
+    let (k, n) = (tally.integrity, tally.accepted.max(tally.integrity));
+    let (verdict, reason) = integrity::judge(policy, k, n);
+    let sentence = match verdict {
+        Verdict::Halt => {
+            format!("{k} of {n} devices met a wrong signature or hash: somebody may tamper with the bundle.")
+        }
+        Verdict::Pass | Verdict::Hold if k > 0 => {
+            format!("{k} of {n} devices met a wrong signature or hash; {} end the rollout.", policy.integrity_devices)
+        }
+        Verdict::Pass | Verdict::Hold => "No device met a wrong signature or hash.".into(),
+    };
+    GateCard { gate: Gate::Integrity, verdict, bad: k, of: n, reason, promote: None, sentence }
+}
+
+fn behaviour_card(policy: &GatePolicy, tally: &Tally) -> GateCard {
+    let (n, k) = (tally.compared, tally.worse);
+    let needed = 1.0 / policy.alpha;
+    let evidence = failures::against(n, k, policy.p_max);
+    let verdict = if evidence >= needed { Verdict::Halt } else { Verdict::Pass };
+    let sentence = match (verdict, n) {
+        (_, 0) => "No device could compare the two models on known outcomes yet.".into(),
+        (Verdict::Halt, _) => format!(
+            "On {k} of {n} devices the new model was right less often than the old one on the same inputs (evidence {}, needed {}).",
+            odds(evidence),
+            odds(needed)
+        ),
+        (Verdict::Pass | Verdict::Hold, _) => {
+            format!("On {k} of {n} devices the new model was clearly worse than the old one on the same inputs.")
+        }
+    };
+    let reason = Reason { gate: Gate::Behaviour, value: share(k, n), limit: policy.p_max, evidence, needed };
+    GateCard { gate: Gate::Behaviour, verdict, bad: k, of: n, reason, promote: None, sentence }
 }

@@ -33,6 +33,8 @@ pub enum MemberState {
     RolledBack,
     /// Belongs to a newer rollout now.
     Superseded,
+    /// Never began; the offer was taken back.
+    Withdrawn,
 }
 
 impl MemberState {
@@ -52,6 +54,7 @@ impl MemberState {
             Self::RollingBack => "rolling-back",
             Self::RolledBack => "rolled-back",
             Self::Superseded => "superseded",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }
@@ -79,12 +82,10 @@ pub struct Member {
     pub state: MemberState,
     /// How its attempt ended.
     pub outcome: Option<Outcome>,
-    /// When it was told first, steward time in milliseconds.
+    /// When it was told last, steward time in milliseconds.
     pub offered_at_ms: u64,
     /// When it began, steward time in milliseconds; from then on it counts.
     pub accepted_at_ms: Option<u64>,
-    /// When it was last heard of in this rollout, steward time in milliseconds.
-    pub heard_at_ms: u64,
     /// When its attempt ended, steward time in milliseconds.
     pub settled_at_ms: Option<u64>,
     /// Generation of the assignment of this rollout.
@@ -93,7 +94,7 @@ pub struct Member {
     pub attempts: u32,
     /// When it is offered again, steward time in milliseconds.
     pub retry_at_ms: Option<u64>,
-    /// Why it failed or waits.
+    /// Why it failed or waits; none for a device that failed by falling silent.
     pub failure: Option<Failure>,
     /// Whether it failed on a signature or hash.
     pub integrity: bool,
@@ -173,7 +174,7 @@ impl Tally {
             MemberState::Offered => change(&mut self.waiting),
             MemberState::Unreachable => change(&mut self.unreachable),
             MemberState::RollingBack => change(&mut self.going_back),
-            MemberState::RolledBack => change(&mut self.back),
+            MemberState::RolledBack | MemberState::Withdrawn => change(&mut self.back),
             MemberState::Superseded => change(&mut self.superseded),
             MemberState::Accepted
             | MemberState::Downloading

@@ -1,0 +1,202 @@
+//! Who a rollout is about, and whom it tells next. The only place where a device becomes exposed.
+use alloc::string::String;
+use alloc::vec::Vec;
+use pinnace_protocol::ids::{DeviceId, RolloutId};
+
+use super::{Active, Member, MemberState, Rollout, State};
+use crate::Steward;
+use crate::api::Refusal;
+use crate::fleet::{Device, Target};
+use crate::history::{Entry, EventKind};
+use crate::plan::{self, Candidate, FleetView};
+use crate::policy::LabelExpr;
+use crate::turn::Turn;
+
+impl Steward {
+    /// Returns the devices a rollout is about: those that match and do not run the bundle already, and its own.
+    pub(crate) fn fleet_view(&self, active: &Active, now_ms: u64) -> FleetView<'_> {
+        let rollout = &active.rollout;
+        let expr = LabelExpr::parse(&rollout.policy.target).unwrap_or_default();
+        let Some(bundle) = self.bundles.get(&rollout.bundle) else { return FleetView::default() };
+        let canary = LabelExpr::parse(&rollout.policy.canary_label).unwrap_or_default();
+        let canaries = !rollout.policy.canary_label.trim().is_empty();
+        let devices = self.devices.values().filter_map(|device| {
+            let labels = device.labels();
+            let own = active.members.contains_key(&device.id);
+            let wanted = || {
+                expr.matches(&labels)
+                    && bundle.fits(&device.device_profile, &device.arch)
+                    && !device.is_quarantined(&rollout.bundle, now_ms)
+                    && !has_settled_on(device, rollout)
+                    && !self.belongs_to_newer(device, rollout)
+            };
+            (own || wanted()).then(|| Candidate {
+                device: &device.id,
+                device_profile: &device.device_profile,
+                canary: canaries && canary.matches(&labels),
+            })
+        });
+        FleetView { devices: devices.collect() }
+    }
+
+    /// Overlapping rollouts: the newer one has the device while it is open.
+    fn belongs_to_newer(&self, device: &Device, rollout: &Rollout) -> bool {
+        let other = device.target.as_ref().and_then(|t| t.rollout.as_ref()).filter(|r| **r != rollout.id);
+        let other = other.and_then(|r| self.rollouts.get(r)).map(|a| &a.rollout);
+        other.is_some_and(|r| r.number > rollout.number && r.state.is_open())
+    }
+
+    /// Plans the waves anew; the present quota never shrinks.
+    pub(crate) fn replan(&self, turn: &mut Turn, active: &mut Active) {
+        let view = self.fleet_view(active, turn.now_ms);
+        let rollout = &mut active.rollout;
+        rollout.plan = plan::plan(&rollout.policy, &view, rollout.plan.generation + 1);
+        turn.rollouts.insert(rollout.id.clone());
+    }
+
+    /// Opens wave `index` and forgets what kept the one before from offering.
+    pub(crate) fn begin_wave(&mut self, turn: &mut Turn, active: &mut Active, index: usize) {
+        let quota = active.rollout.plan.waves.get(index).map_or(active.rollout.plan.eligible, |w| w.quota);
+        active.rollout.wave = u32::try_from(index).unwrap_or(u32::MAX);
+        active.rollout.quota = active.rollout.quota.max(quota);
+        active.rollout.wave_at_ms = turn.now_ms;
+        active.offers_done = false;
+        active.enter(turn, State::Running);
+        let r = &active.rollout;
+        let text = alloc::format!(
+            "Wave {} of {} ({}): {} may now be offered to {} of {} devices.",
+            index + 1,
+            r.plan.waves.len(),
+            crate::explain::wave_name(r, index),
+            r.bundle,
+            r.quota,
+            r.plan.eligible
+        );
+        active.rollout.sentence.clone_from(&text);
+        let entry = Entry::new(EventKind::WaveStarted, text).rollout(&active.rollout.id).bundle(&active.rollout.bundle);
+        self.record(turn, entry);
+    }
+
+    /// Tells devices up to the quota, as many as this turn may; returns whether it told anybody.
+    pub(crate) fn offer(&mut self, turn: &mut Turn, active: &mut Active) -> bool {
+        let room = active.rollout.quota.saturating_sub(active.tally.exposed);
+        if room == 0 || active.offers_done {
+            return false;
+        }
+        if turn.budget == 0 {
+            active.look_at_ms = turn.now_ms;
+            return false;
+        }
+        let salt = if active.rollout.policy.salt.is_empty() {
+            String::from(active.rollout.id.as_str())
+        } else {
+            active.rollout.policy.salt.clone()
+        };
+        let view = self.fleet_view(active, turn.now_ms);
+        let most = (room as usize).min(turn.budget);
+        let next: Vec<DeviceId> = plan::order(&salt, &view)
+            .into_iter()
+            .filter(|id| !active.members.contains_key(*id))
+            .take(most)
+            .cloned()
+            .collect();
+        active.offers_done = next.len() < most;
+        for id in &next {
+            self.expose(turn, active, id);
+        }
+        if active.tally.exposed < active.rollout.quota && !active.offers_done {
+            active.look_at_ms = turn.now_ms;
+        }
+        !next.is_empty()
+    }
+
+    /// Makes a device part of the rollout. Row and quota are committed before the assignment leaves.
+    fn expose(&mut self, turn: &mut Turn, active: &mut Active, id: &DeviceId) {
+        let Some(device) = self.devices.get(id) else { return };
+        let plain = device.target.as_ref().filter(|t| t.rollout.is_none()).map(|t| t.bundle.clone());
+        let previous = device.good.clone().or(plain);
+        let left = device.target.as_ref().and_then(|t| t.rollout.clone());
+        if let Some(older) = left.filter(|r| *r != active.rollout.id).and_then(|r| self.rollouts.get_mut(&r)) {
+            let settled = matches!(older.rollout.state, State::Completed | State::RolledBack);
+            if let Some(mut member) = older.members.get(id).filter(|_| !settled).cloned() {
+                member.state = MemberState::Superseded;
+                older.set(turn, member);
+                older.look_at_ms = turn.now_ms;
+            }
+        }
+        let generation = self.assign_rollout(turn, &active.rollout, id);
+        let member = Member {
+            rollout: active.rollout.id.clone(),
+            device: id.clone(),
+            wave: active.rollout.wave,
+            state: MemberState::Offered,
+            outcome: None,
+            offered_at_ms: turn.now_ms,
+            accepted_at_ms: None,
+            settled_at_ms: None,
+            generation,
+            attempts: 1,
+            retry_at_ms: None,
+            failure: None,
+            integrity: false,
+            trial: None,
+            worse: None,
+            previous,
+        };
+        active.set(turn, member);
+        let text = alloc::format!("{id} was offered {} (wave {}).", active.rollout.bundle, active.rollout.wave + 1);
+        let entry = Entry::new(EventKind::DeviceOffered, text).device(id);
+        self.record(turn, entry.rollout(&active.rollout.id).bundle(&active.rollout.bundle));
+    }
+
+    /// Gives a device the rollout's target under a new generation.
+    pub(crate) fn assign_rollout(&mut self, turn: &mut Turn, rollout: &Rollout, id: &DeviceId) -> u64 {
+        let target = Target {
+            bundle: rollout.bundle.clone(),
+            rollout: Some(rollout.id.clone()),
+            rollback: false,
+            trial: rollout.policy.trial.clone(),
+            since_ms: turn.now_ms,
+        };
+        self.assign(turn, id, Some(target))
+    }
+
+    /// A device that came after the last wave began enters it.
+    pub(crate) fn enrol_late(&mut self, turn: &mut Turn, id: &DeviceId) {
+        let open: Vec<RolloutId> =
+            self.rollouts.values().filter(|a| a.rollout.state.is_open()).map(|a| a.rollout.id.clone()).collect();
+        for rid in open {
+            let Some(mut active) = self.rollouts.remove(&rid) else { continue };
+            // Whoever it is: the order of the next offers may have changed.
+            active.offers_done = false;
+            let offering = matches!(active.rollout.state, State::Running | State::Baking);
+            if offering && active.is_last_wave() && !active.members.contains_key(id) {
+                let before = active.rollout.plan.eligible;
+                let view = self.fleet_view(&active, turn.now_ms);
+                let mine = view.devices.iter().any(|c| c.device == id);
+                if mine && u32::try_from(view.devices.len()).unwrap_or(u32::MAX) > before {
+                    self.replan(turn, &mut active);
+                    active.rollout.quota = active.rollout.quota.max(active.rollout.plan.eligible);
+                }
+            }
+            self.rollouts.insert(rid.clone(), active);
+            self.advance(turn, &rid);
+        }
+    }
+
+    /// Checks that a new rollout has anybody to go to.
+    pub(crate) fn require_devices(&self, active: &Active, now_ms: u64) -> Result<(), Refusal> {
+        if self.fleet_view(active, now_ms).devices.is_empty() {
+            let (target, bundle) = (active.rollout.policy.target.clone(), active.rollout.bundle.clone());
+            return Err(Refusal::NoDevices { target, bundle });
+        }
+        Ok(())
+    }
+}
+
+/// Whether a device has and keeps the bundle, so that there is nothing to bring.
+fn has_settled_on(device: &Device, rollout: &Rollout) -> bool {
+    device.runs() == Some(&rollout.bundle)
+        && device.target.as_ref().is_none_or(|t| t.bundle == rollout.bundle && !t.rollback)
+        && device.good.as_ref() == Some(&rollout.bundle)
+}
