@@ -1,8 +1,10 @@
 //! Clients that are slow, silent, or hostile harm nobody but themselves.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use pinnace_controlplane::broker::Stats;
+use pinnace_controlplane::tls::{ClientAuth, HandshakeLimits, TlsListener, client_config, server_config};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use rumqttc::v5::mqttbytes::QoS;
@@ -10,7 +12,7 @@ use rumqttc::v5::mqttbytes::v5::{Connect, Packet, PubAckReason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::support::{PATIENCE, World, raw};
+use super::support::{PATIENCE, World, now, raw};
 
 fn connect_bytes(client_id: &str, keep_alive: u16) -> Vec<u8> {
     let mut bytes = bytes::BytesMut::new();
@@ -172,4 +174,40 @@ async fn qos_2_is_told_to_be_unsupported() {
     stream.write_all(&[0x34, 6, 0, 1, b'a', 0, 1, 0]).await.unwrap();
     let said = read_to_end(&mut stream).await;
     assert_eq!(&said[said.len() - 4..], [0xe0, 2, 0x9b, 0], "DISCONNECT: QoS not supported");
+}
+
+/// A listener for few handshakes, and how to reach it.
+async fn narrow(w: &World, limits: HandshakeLimits) -> TlsListener {
+    let server = w.authority.issue_server(&[], now()).unwrap();
+    let tls = server_config(w.authority.certificate_pem(), &server, ClientAuth::Optional).unwrap();
+    TlsListener::bind_with("127.0.0.1:0".parse().unwrap(), tls, w.deny.clone(), limits).await.unwrap()
+}
+
+#[tokio::test]
+async fn when_all_handshakes_are_taken_the_oldest_silent_one_makes_room() {
+    let w = World::new().await;
+    // Without the cut, the sixth connection would wait for an hour.
+    let hour = Duration::from_secs(3_600);
+    let mut listener =
+        narrow(&w, HandshakeLimits { at_once: 4, timeout: hour, grace: Duration::from_millis(20) }).await;
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(TcpStream::connect(listener.local_address()).await.unwrap());
+    }
+    let tcp = TcpStream::connect(listener.local_address()).await.unwrap();
+    let config = client_config(w.authority.certificate_pem(), None).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(config);
+    let connected = tokio::time::timeout(PATIENCE, connector.connect("localhost".try_into().unwrap(), tcp)).await;
+    let _client = connected.expect("it is let in").unwrap();
+    tokio::time::timeout(PATIENCE, listener.next()).await.expect("it is handed out");
+    assert!(read_to_end(&mut silent[0]).await.is_empty(), "the oldest was cut");
+}
+
+#[tokio::test]
+async fn a_handshake_has_its_time_and_no_more() {
+    let w = World::new().await;
+    let limits = HandshakeLimits { timeout: Duration::from_millis(50), ..HandshakeLimits::default() };
+    let listener = narrow(&w, limits).await;
+    let mut silent = TcpStream::connect(listener.local_address()).await.unwrap();
+    assert!(read_to_end(&mut silent).await.is_empty());
 }

@@ -1,0 +1,83 @@
+//! What devices ask for over HTTPS. Everything but joining needs the device's certificate.
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Extension, Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::{get, post};
+use pinnace_protocol::join::{JOIN_PATH, JoinReply, JoinRequest, METADATA_PATH, RENEW_PATH, TARGETS_PATH};
+
+use crate::api::body::JsonBody;
+use crate::api::problem::Problem;
+use crate::api::{join_problem, with_timeout};
+use crate::ca::{Identity, Peer};
+use crate::join::RenewRequest;
+use crate::limits::JOIN_BODY_MAX_BYTES;
+use crate::repo_files;
+use crate::state::AppState;
+use crate::tls::PeerAddr;
+
+/// Returns the device API.
+pub fn routes(state: AppState) -> Router {
+    Router::new()
+        .route(JOIN_PATH, post(join))
+        .route(RENEW_PATH, post(renew))
+        .route(&format!("{METADATA_PATH}{{name}}"), get(metadata))
+        .route(&format!("{TARGETS_PATH}{{*name}}"), get(target))
+        .layer(DefaultBodyLimit::max(JOIN_BODY_MAX_BYTES))
+        .layer(axum::middleware::from_fn(with_timeout))
+        .with_state(state)
+}
+
+async fn join(
+    State(state): State<AppState>,
+    JsonBody(request): JsonBody<JoinRequest>,
+) -> Result<axum::Json<JoinReply>, Problem> {
+    state.admissions.join(&request).await.map(axum::Json).map_err(join_problem)
+}
+
+async fn renew(
+    State(state): State<AppState>,
+    Extension(from): Extension<PeerAddr>,
+    JsonBody(request): JsonBody<RenewRequest>,
+) -> Result<axum::Json<JoinReply>, Problem> {
+    let peer = device_of(&state, &from)?;
+    state.admissions.renew(peer, &request.csr_pem).await.map(axum::Json).map_err(join_problem)
+}
+
+async fn metadata(
+    State(state): State<AppState>,
+    Extension(from): Extension<PeerAddr>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    device_of(&state, &from)?;
+    repo_files::metadata(&state.registry, &name)
+}
+
+async fn target(
+    State(state): State<AppState>,
+    Extension(from): Extension<PeerAddr>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    device_of(&state, &from)?;
+    repo_files::target(&state.registry, &name, &headers).await
+}
+
+/// Returns who is asking, when it is one of ours with a certificate.
+fn device_of<'a>(state: &AppState, from: &'a PeerAddr) -> Result<&'a Peer, Problem> {
+    let peer = from.peer.as_ref().ok_or_else(|| {
+        Problem::unauthorized(
+            "this needs the device's certificate\n  hint: join first; the certificate is shown in the TLS handshake",
+        )
+    })?;
+    let ours = match &peer.identity {
+        Identity::Plane => true,
+        Identity::Device { tenant, .. } => *tenant == state.tenant,
+    };
+    if ours {
+        return Ok(peer);
+    }
+    Err(Problem::forbidden(
+        "this control plane serves another tenant\n  hint: the device joined elsewhere; let it join here",
+    ))
+}

@@ -1,0 +1,373 @@
+//! The one task that owns the steward: events in, one transaction, then effects.
+//!
+//! Events that wait are taken together, so that many share one fsync. Nothing is sent, acknowledged or answered before
+//! the transaction is durable. When the disk refuses, the batch is tried again a few times; then the plane stops, since
+//! the steward in memory would be ahead of what a restart finds.
+mod handle;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use pinnace_controlplane_core::api::{Batch, Effect, Event, Published as PublishedBundle, RequestId, Step};
+use pinnace_controlplane_core::history::EventRecord;
+use pinnace_controlplane_core::Steward;
+use pinnace_protocol::ids::{DeviceId, TenantId};
+use pinnace_protocol::message;
+use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
+use pinnace_protocol::topic::Down;
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::director::Director;
+use crate::limits;
+use crate::link::{FromLink, Keyring, UpMessage};
+use crate::outbox::{AckToken, Outbox};
+use crate::registry::{IMAGE, Registry};
+use crate::store::{Extra, StoreError, Writer};
+
+use handle::{Request, View, Waiting};
+pub use handle::{DriverError, DriverHandle};
+
+/// The clock as the cores see it: wall time of this machine, which is the fleet's reference.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// Starts counting.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+    /// Returns the present.
+    pub fn now(&self) -> Now {
+        let mono = Mono(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        Now { mono, wall: Wall { unix_ms, trust: ClockTrust::Attested } }
+    }
+    /// Returns the present in seconds since 1970.
+    pub fn unix_s(&self) -> u64 {
+        self.now().unix_s()
+    }
+}
+
+/// What the driver has done, for `/v1/stats`.
+#[derive(Debug, Default)]
+pub struct DriverCounters {
+    /// Transactions written.
+    pub commits: AtomicU64,
+    /// Events taken in.
+    pub events: AtomicU64,
+    /// The longest transaction, microseconds.
+    pub commit_max_us: AtomicU64,
+    /// Director bundles signed.
+    pub directors: AtomicU64,
+    /// Window acknowledgements sealed.
+    pub acks: AtomicU64,
+    /// Log lines received.
+    pub log_lines: AtomicU64,
+    /// 1 while connected to the broker.
+    pub connected: AtomicU64,
+}
+
+/// Everything the driver works with.
+pub struct Parts {
+    /// The clock.
+    pub clock: Clock,
+    /// The tenant served.
+    pub tenant: TenantId,
+    /// The store's writing half.
+    pub writer: Writer,
+    /// Signs director bundles.
+    pub director: Director,
+    /// Signs acknowledgements.
+    pub plane_key: SigningKey,
+    /// Messages to devices.
+    pub outbox: Arc<Outbox>,
+    /// Learns the keys of devices that join.
+    pub keyring: Arc<Keyring>,
+    /// Becomes visible after a publication.
+    pub registry: Arc<Registry>,
+    /// Listeners of the history.
+    pub events: broadcast::Sender<Arc<EventRecord>>,
+    /// Counters.
+    pub counters: Arc<DriverCounters>,
+}
+
+/// The driver.
+pub struct Driver {
+    parts: Parts,
+    steward: Steward,
+    link: mpsc::Receiver<FromLink>,
+    requests: mpsc::Receiver<Request>,
+    views: mpsc::Receiver<View>,
+    next_request: u64,
+}
+
+/// What one batch gathers.
+#[derive(Default)]
+struct Turn {
+    step: Step,
+    extras: Vec<Extra>,
+    acks: Vec<AckToken>,
+    waiting: Waiting,
+    events: u64,
+}
+
+impl Driver {
+    /// Makes the driver around a recovered steward; also returns its door.
+    pub fn new(parts: Parts, steward: Steward, link: mpsc::Receiver<FromLink>) -> (Self, DriverHandle) {
+        let (requests_in, requests) = mpsc::channel(limits::DRIVER_REQUESTS);
+        let (views_in, views) = mpsc::channel(limits::DRIVER_REQUESTS);
+        let driver = Self { parts, steward, link, requests, views, next_request: 0 };
+        (driver, DriverHandle { requests: requests_in, views: views_in })
+    }
+
+    /// Carries out `first` (the recovery's step), then runs until `stop`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the disk refused a batch for good: the plane must be started again.
+    pub async fn run(mut self, first: Step, stop: CancellationToken) -> Result<(), StoreError> {
+        let outcome = self.turns(first, &stop).await;
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "the database cannot be written; the control plane stops");
+        }
+        self.parts.writer.close().await;
+        outcome
+    }
+
+    async fn turns(&mut self, first: Step, stop: &CancellationToken) -> Result<(), StoreError> {
+        self.finish(Turn { step: first, ..Turn::default() }).await?;
+        loop {
+            let now = self.parts.clock.now();
+            let due = self.steward.next_deadline().map_or(limits::IDLE_TICK_MS, |at| at.since_ms(now.mono));
+            let mut turn = Turn::default();
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                Some(view) = self.views.recv() => view(&self.steward),
+                Some(request) = self.requests.recv() => self.take_request(request, &mut turn).await?,
+                Some(message) = self.link.recv() => self.take_message(message, &mut turn),
+                () = tokio::time::sleep(Duration::from_millis(due.min(limits::IDLE_TICK_MS))) => {
+                    self.handle(&Event::Tick, &mut turn);
+                }
+            }
+            while turn.events > 0 && turn.events < limits::BATCH_EVENTS as u64 {
+                if let Ok(message) = self.link.try_recv() {
+                    self.take_message(message, &mut turn);
+                } else {
+                    break;
+                }
+            }
+            if turn.events > 0 {
+                let now = self.parts.clock.now();
+                if self.steward.next_deadline().is_some_and(|at| at <= now.mono) {
+                    self.handle(&Event::Tick, &mut turn);
+                }
+            }
+            self.finish(turn).await?;
+        }
+    }
+
+    fn handle(&mut self, event: &Event<'_>, turn: &mut Turn) {
+        self.steward.handle(self.parts.clock.now(), event.clone(), &mut turn.step);
+        turn.events += 1;
+    }
+
+    fn take_message(&mut self, message: FromLink, turn: &mut Turn) {
+        match message {
+            FromLink::Connected { .. } => self.parts.counters.connected.store(1, Ordering::Relaxed),
+            FromLink::Disconnected => self.parts.counters.connected.store(0, Ordering::Relaxed),
+            FromLink::Message { device, message, ack } => {
+                let device = &device;
+                match message.as_ref() {
+                    UpMessage::Hello(message) => self.handle(&Event::Hello { device, message }, turn),
+                    UpMessage::Report(message) => self.handle(&Event::Report { device, message }, turn),
+                    UpMessage::Window(message) => self.handle(&Event::Window { device, message }, turn),
+                    UpMessage::Log(log) => self.log(device, &log.lines),
+                }
+                turn.acks.push(ack);
+            }
+        }
+    }
+
+    /// Device log lines go to our log: bounded in number and length, one line each.
+    fn log(&self, device: &DeviceId, lines: &[String]) {
+        for line in lines.iter().take(pinnace_protocol::limits::LOG_MAX_LINES) {
+            self.parts.counters.log_lines.fetch_add(1, Ordering::Relaxed);
+            let line: String =
+                line.chars().filter(|c| !c.is_control()).take(pinnace_protocol::limits::TEXT_MAX_BYTES).collect();
+            tracing::info!(target: "device", %device, "{line}");
+        }
+    }
+
+    async fn take_request(&mut self, request: Request, turn: &mut Turn) -> Result<(), StoreError> {
+        match request {
+            Request::Command { actor, command, reply } => {
+                self.next_request += 1;
+                let request = RequestId(self.next_request);
+                turn.waiting.commands.insert(request.0, reply);
+                self.handle(&Event::Command { request, actor: &actor, command: &command }, turn);
+            }
+            Request::Publish { judged, reply } => {
+                turn.extras.push(Extra::Metadata { repository: IMAGE, files: judged.candidate.files });
+                turn.waiting.adopt = Some(judged.candidate.published);
+                turn.waiting.durable.push(reply);
+                let bundle = PublishedBundle {
+                    manifest: &judged.manifest,
+                    sha256: judged.sha256,
+                    length: judged.length,
+                    profile: &judged.profile,
+                };
+                self.handle(&Event::BundlePublished(bundle), turn);
+            }
+            Request::Refresh { candidate, reply } => {
+                turn.extras.push(Extra::Metadata { repository: IMAGE, files: candidate.files });
+                turn.waiting.adopt = Some(candidate.published);
+                turn.waiting.durable.push(reply);
+            }
+            Request::Admit { admission, labels, reply } => {
+                // Only this task uses invitations up, so what is open now is open when the transaction is written.
+                if !self.parts.writer.token_is_open(&admission.token, admission.now).await? {
+                    // When the asker has gone, nobody wants the answer.
+                    drop(reply.send(Err(DriverError::Token)));
+                    return Ok(());
+                }
+                let (device, profile) = (admission.device.clone(), admission.device_profile.clone());
+                turn.waiting.admitted.push((device.clone(), admission.report_key.clone()));
+                turn.waiting.durable.push(reply);
+                turn.extras.push(Extra::Admit(admission));
+                self.handle(&Event::DeviceJoined { device: &device, device_profile: &profile, labels: &labels }, turn);
+            }
+            Request::Write { extra, reply } => {
+                turn.extras.push(extra);
+                turn.waiting.durable.push(reply);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a turn durable, then does what it asks for.
+    async fn finish(&mut self, mut turn: Turn) -> Result<(), StoreError> {
+        let unix_s = self.parts.clock.unix_s();
+        let orders = self.orders(&turn.step, &mut turn.extras, unix_s);
+        let batch = turn.step.commit.take().unwrap_or_default();
+        if batch != Batch::default() || !turn.extras.is_empty() {
+            self.commit(&batch, &turn.extras).await?;
+        }
+        self.parts.counters.events.fetch_add(turn.events, Ordering::Relaxed);
+        if let Some(published) = turn.waiting.adopt.take() {
+            self.parts.registry.adopt(published);
+        }
+        for extra in &turn.extras {
+            if let Extra::Revoke { device, .. } = extra {
+                self.parts.keyring.remove(device);
+            }
+        }
+        for (device, key) in turn.waiting.admitted.drain(..) {
+            if let Some(key) = parse_key(&key) {
+                self.parts.keyring.insert(device, key);
+            }
+        }
+        for (index, effect) in turn.step.then.drain(..).enumerate() {
+            self.perform(effect, orders.get(&index).copied(), unix_s, &mut turn.waiting);
+        }
+        for reply in turn.waiting.durable.drain(..) {
+            drop(reply.send(Ok(())));
+        }
+        for token in turn.acks.drain(..) {
+            self.parts.outbox.acknowledge(token);
+        }
+        Ok(())
+    }
+
+    /// Takes a version for every director bundle to sign: the last one for each device, older ones would be replaced
+    /// before anybody reads them. Returns versions by the effect's place.
+    fn orders(&mut self, step: &Step, extras: &mut Vec<Extra>, now: u64) -> std::collections::BTreeMap<usize, u64> {
+        let mut last = std::collections::BTreeMap::new();
+        for (index, effect) in step.then.iter().enumerate() {
+            if let Effect::Assign { device, .. } | Effect::Reassert { device, .. } = effect {
+                last.insert(device.clone(), index);
+            }
+        }
+        let mut orders = std::collections::BTreeMap::new();
+        for (device, index) in last {
+            let sequence = self.parts.director.next_sequence(&device, now);
+            orders.insert(index, sequence);
+            extras.push(Extra::Director { device, sequence });
+        }
+        orders
+    }
+
+    async fn commit(&mut self, batch: &Batch, extras: &[Extra]) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let mut tries = 1;
+        while let Err(error) = self.parts.writer.commit(batch, extras).await {
+            if tries == limits::COMMIT_RETRIES_MAX || matches!(error, StoreError::TokenUsed) {
+                return Err(error);
+            }
+            tracing::error!(%error, tries, "the database refused a transaction; trying again");
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(limits::COMMIT_RETRY_MS)).await;
+        }
+        let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.parts.counters.commits.fetch_add(1, Ordering::Relaxed);
+        self.parts.counters.commit_max_us.fetch_max(took, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn perform(&self, effect: Effect, order: Option<u64>, unix_s: u64, waiting: &mut Waiting) {
+        match effect {
+            Effect::Assign { device, nonce, assignment } => {
+                self.direct(&device, &nonce, Some(&assignment), order, unix_s);
+            }
+            Effect::Reassert { device, nonce, assignment } => {
+                self.direct(&device, &nonce, assignment.as_ref(), order, unix_s);
+            }
+            Effect::Ack { device, ack } => {
+                let kind = Down::Ack;
+                let parts = &self.parts;
+                match message::seal_from_plane(&parts.plane_key, &parts.tenant, &device, kind.as_str(), &ack) {
+                    Ok(bytes) => {
+                        parts.counters.acks.fetch_add(1, Ordering::Relaxed);
+                        parts.outbox.control(&device, kind, bytes);
+                    }
+                    Err(error) => tracing::error!(%device, %error, "an acknowledgement cannot be written"),
+                }
+            }
+            // Without listeners there is nobody to tell.
+            Effect::Notify(record) => drop(self.parts.events.send(Arc::new(record))),
+            Effect::Answer { request, result } => {
+                if let Some(reply) = waiting.commands.remove(&request.0) {
+                    drop(reply.send(result.map_err(DriverError::Refused)));
+                }
+            }
+        }
+    }
+
+    fn direct(
+        &self,
+        device: &DeviceId,
+        nonce: &[u8],
+        assignment: Option<&pinnace_controlplane_core::api::Assignment>,
+        order: Option<u64>,
+        unix_s: u64,
+    ) {
+        // Without a version, a later effect of this turn replaces this one.
+        let Some(sequence) = order else { return };
+        match self.parts.director.sign(device, nonce, assignment, sequence, unix_s) {
+            Ok(bytes) => {
+                self.parts.counters.directors.fetch_add(1, Ordering::Relaxed);
+                self.parts.outbox.control(device, Down::Director, bytes);
+            }
+            Err(error) => tracing::error!(%device, %error, "a director bundle was not signed"),
+        }
+    }
+}
+
+/// Reads a report key, 64 hexadecimal digits.
+pub(crate) fn parse_key(hex_text: &str) -> Option<VerifyingKey> {
+    let mut bytes = [0_u8; 32];
+    hex::decode_to_slice(hex_text, &mut bytes).ok()?;
+    VerifyingKey::from_bytes(&bytes).ok()
+}

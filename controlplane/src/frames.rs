@@ -1,0 +1,69 @@
+//! Answers to what devices want over MQTT: repository files and chunks of released blobs.
+use std::sync::Arc;
+
+use pinnace_protocol::cbor;
+use pinnace_protocol::ids::Digest;
+use pinnace_protocol::limits::PAYLOAD_MAX_BYTES;
+use pinnace_protocol::message::{Frame, FrameBody};
+
+use crate::outbox::FrameRequest;
+use crate::registry::Registry;
+
+/// Reads what a frame carries; cheap to clone.
+#[derive(Clone)]
+pub struct Frames {
+    registry: Arc<Registry>,
+}
+
+impl Frames {
+    /// Answers from this registry.
+    pub const fn new(registry: Arc<Registry>) -> Self {
+        Self { registry }
+    }
+
+    /// Returns the frame's bytes for one request.
+    ///
+    /// `None` when there is nothing to say: the blob is not released, the index is past its end, the file is too large
+    /// for a message (the device then uses HTTPS), or the disk failed (which is logged). A file that the repository does
+    /// not have is answered as absent, since devices probe for the next root.
+    pub async fn answer(&self, request: &FrameRequest) -> Option<Vec<u8>> {
+        let body = match request {
+            FrameRequest::Meta(name) => FrameBody::Meta { name: name.clone(), bytes: self.file(name).await? },
+            FrameRequest::Chunk(blob, index) => {
+                FrameBody::Chunk { blob: *blob, index: *index, bytes: self.chunk(blob, *index).await? }
+            }
+        };
+        let bytes = cbor::encode(&Frame { body }).ok()?;
+        (bytes.len() <= PAYLOAD_MAX_BYTES).then_some(bytes)
+    }
+
+    /// The outer `None` means that nothing can be said, the inner that there is no such file.
+    async fn file(&self, name: &str) -> Option<Option<serde_bytes::ByteBuf>> {
+        let published = self.registry.published();
+        if let Some(bytes) = published.metadata(name) {
+            return Some(Some(serde_bytes::ByteBuf::from(bytes.to_vec())));
+        }
+        let Some(target) = published.target(name) else { return Some(None) };
+        if target.length > PAYLOAD_MAX_BYTES as u64 {
+            return None;
+        }
+        let bytes = self.read(&target.sha256, 0, target.length).await?;
+        Some(Some(serde_bytes::ByteBuf::from(bytes)))
+    }
+
+    async fn chunk(&self, blob: &Digest, index: u64) -> Option<Vec<u8>> {
+        let (length, chunk) = self.registry.published().blob(blob)?;
+        let offset = index.checked_mul(chunk).filter(|offset| *offset < length)?;
+        self.read(blob, offset, chunk.min(length - offset)).await
+    }
+
+    async fn read(&self, digest: &Digest, offset: u64, length: u64) -> Option<Vec<u8>> {
+        match self.registry.blobs().read(digest, offset, usize::try_from(length).ok()?).await {
+            Ok(bytes) => bytes.filter(|b| b.len() as u64 == length),
+            Err(error) => {
+                tracing::error!(blob = %digest.short(), %error, "a released blob cannot be read");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Letting devices in: invitation, certificate, renewal. Invitations are stored as hashes and work once.
+
+use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
+use pinnace_protocol::join::{JoinReply, JoinRequest, JoinToken};
+use pinnace_protocol::limits::{LABELS_MAX, TEXT_MAX_BYTES};
+use serde::{Deserialize, Serialize};
+
+use crate::ca::{CaError, CertificateAuthority, Identity, Peer, Serial};
+use crate::driver::{Clock, DriverError, DriverHandle, parse_key};
+use crate::limits::{DEVICES_MAX, TOKEN_LIFE_S, TOKENS_MAX};
+use crate::store::{Admission, Extra, Reader, StoreError};
+use crate::tls::DenyList;
+
+/// Says why a device is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The invitation does not exist, has ended, or was used.
+    #[error("the invitation is unknown, has ended, or was used\n  hint: make a new one with `pinnace device invite`")]
+    Token,
+    /// The invitation is for another name.
+    #[error("the invitation is for device `{0}` only\n  hint: join with that name, or make an invitation for yours")]
+    OtherName(String),
+    /// The name is taken.
+    #[error(
+        "there is a device `{0}` already\n  hint: take another name, or replace it with `pinnace device invite --device {0}`"
+    )]
+    Taken(DeviceId),
+    /// A field is not acceptable.
+    #[error("the request's field `{0}` is not acceptable\n  hint: update the older of agent and control plane")]
+    Field(&'static str),
+    /// The certificate cannot be renewed.
+    #[error("this certificate cannot be renewed: {0}\n  hint: let the device join again with a new invitation")]
+    Renew(&'static str),
+    /// Too many of something.
+    #[error("there are too many {0}\n  hint: wait until some have ended, or run a second control plane")]
+    TooMany(&'static str),
+    /// No randomness.
+    #[error("the system gives no random bytes: {0}\n  hint: the container may lack /dev/urandom or getrandom(2)")]
+    Random(String),
+    /// The request for a certificate is not acceptable.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The plane stops.
+    #[error(transparent)]
+    Driver(DriverError),
+}
+
+impl From<DriverError> for JoinError {
+    fn from(error: DriverError) -> Self {
+        match error {
+            DriverError::Token => Self::Token,
+            other => Self::Driver(other),
+        }
+    }
+}
+
+/// `POST /v1/renew`, over TLS with the old certificate. Answered with a [`JoinReply`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewRequest {
+    /// Certificate signing request (P-256), PEM; names in it are ignored.
+    pub csr_pem: String,
+}
+
+/// The door.
+pub struct Admissions {
+    ca: CertificateAuthority,
+    tenant: TenantId,
+    clock: Clock,
+    driver: DriverHandle,
+    reader: Reader,
+    deny: DenyList,
+    /// Where the anchor is, and what its bytes hash to: both go into every invitation.
+    anchor: (String, Digest),
+}
+
+impl Admissions {
+    /// Makes the door. `anchor` is the address that serves the anchor document, and the hash of that document.
+    pub const fn new(
+        ca: CertificateAuthority,
+        tenant: TenantId,
+        clock: Clock,
+        driver: DriverHandle,
+        reader: Reader,
+        deny: DenyList,
+        anchor: (String, Digest),
+    ) -> Self {
+        Self { ca, tenant, clock, driver, reader, deny, anchor }
+    }
+
+    /// Makes an invitation. Returns it with its end, seconds since 1970; only its hash is kept.
+    ///
+    /// # Errors
+    /// [`JoinError::TooMany`] when too many are open.
+    pub async fn invite(&self, device: Option<DeviceId>, life_s: Option<u64>) -> Result<(JoinToken, u64), JoinError> {
+        let now = self.clock.unix_s();
+        if self.reader.open_tokens(now).await? >= TOKENS_MAX {
+            return Err(JoinError::TooMany("open invitations"));
+        }
+        let mut secret = [0_u8; 32];
+        getrandom::fill(&mut secret).map_err(|e| JoinError::Random(e.to_string()))?;
+        let (url, anchor) = self.anchor.clone();
+        let token = JoinToken { url, secret: hex::encode(secret), anchor };
+        let expires = now.saturating_add(life_s.unwrap_or(TOKEN_LIFE_S));
+        let hash = token.secret_hash();
+        self.driver.write(Extra::Invite { hash, device, created: now, expires }).await?;
+        Ok((token, expires))
+    }
+
+    /// Lets a device in and returns its certificate.
+    ///
+    /// The invitation is used up in the same transaction that stores the device. A repeated request, equal to the last
+    /// byte, gets the same certificate again, so that a lost reply costs no invitation.
+    ///
+    /// # Errors
+    /// [`JoinError`]; nothing changed.
+    pub async fn join(&self, request: &JoinRequest) -> Result<JoinReply, JoinError> {
+        check_fields(request)?;
+        let now = self.clock.unix_s();
+        let hash = Digest::of(request.secret.as_bytes()).to_hex();
+        // A struct of strings always serialises.
+        let fingerprint = Digest::of(&serde_json::to_vec(request).unwrap_or_default()).to_hex();
+        let token = self.reader.token(&hash).await?.filter(|t| t.expires > now).ok_or(JoinError::Token)?;
+        let known = self.reader.enrolled_one(&request.device).await?;
+        if token.used_by.is_some() {
+            let same = token.request == Some(fingerprint) && token.used_by.as_deref() == Some(request.device.as_str());
+            let serial = known.filter(|_| same).map(|d| d.serial).ok_or(JoinError::Token)?;
+            let stored = self.reader.certificate(&serial).await?.filter(|c| c.revoked.is_none());
+            return Ok(self.reply(&request.device, stored.ok_or(JoinError::Token)?.pem));
+        }
+        match (&token.device, &known) {
+            (Some(name), _) if name != request.device.as_str() => return Err(JoinError::OtherName(name.clone())),
+            (None, Some(known)) if known.report_key != request.report_key => {
+                return Err(JoinError::Taken(request.device.clone()));
+            }
+            (Some(_) | None, _) => {}
+        }
+        if known.is_none() && self.reader.enrolled_count().await? >= DEVICES_MAX {
+            return Err(JoinError::TooMany("devices"));
+        }
+        let issued = self.ca.issue_device(&request.csr_pem, &self.tenant, &request.device, now)?;
+        let admission = Admission {
+            device: request.device.clone(),
+            token: hash,
+            request: fingerprint,
+            report_key: request.report_key.clone(),
+            device_profile: request.device_profile.clone(),
+            serial: issued.serial.to_string(),
+            not_after: issued.not_after,
+            pem: issued.certificate_pem.clone(),
+            now,
+        };
+        self.driver.admit(admission, request.labels.clone()).await?;
+        if known.is_some() {
+            self.refresh_deny_list().await?;
+        }
+        tracing::info!(device = %request.device, profile = %request.device_profile, "a device joined");
+        Ok(self.reply(&request.device, issued.certificate_pem))
+    }
+
+    /// Gives the device of a valid certificate a new one.
+    ///
+    /// # Errors
+    /// [`JoinError::Renew`] when the certificate is not a device's of this tenant.
+    pub async fn renew(&self, peer: &Peer, csr_pem: &str) -> Result<JoinReply, JoinError> {
+        let Identity::Device { tenant, device } = &peer.identity else {
+            return Err(JoinError::Renew("it is not a device's"));
+        };
+        if *tenant != self.tenant || self.reader.enrolled_one(device).await?.is_none() {
+            return Err(JoinError::Renew("this control plane does not know the device"));
+        }
+        let issued = self.ca.issue_device(csr_pem, tenant, device, self.clock.unix_s())?;
+        let pem = issued.certificate_pem.clone();
+        let (serial, not_after) = (issued.serial.to_string(), issued.not_after);
+        self.driver.write(Extra::Renew { device: device.clone(), serial, not_after, pem }).await?;
+        Ok(self.reply(device, issued.certificate_pem))
+    }
+
+    /// Voids a device's certificates: it must be invited again to come back.
+    ///
+    /// # Errors
+    /// [`JoinError`] when the database or the driver failed.
+    pub async fn revoke(&self, device: &DeviceId) -> Result<(), JoinError> {
+        self.driver.write(Extra::Revoke { device: device.clone(), now: self.clock.unix_s() }).await?;
+        self.refresh_deny_list().await
+    }
+
+    /// Reads the revoked certificates into the deny list.
+    ///
+    /// # Errors
+    /// [`JoinError::Store`].
+    pub async fn refresh_deny_list(&self) -> Result<(), JoinError> {
+        let revoked = self.reader.revoked(self.clock.unix_s()).await?;
+        self.deny.replace(revoked.iter().filter_map(|c| Serial::from_hex(&c.serial)));
+        Ok(())
+    }
+
+    fn reply(&self, device: &DeviceId, certificate_pem: String) -> JoinReply {
+        JoinReply { tenant: self.tenant.clone(), device: device.clone(), certificate_pem }
+    }
+}
+
+fn check_fields(request: &JoinRequest) -> Result<(), JoinError> {
+    if parse_key(&request.report_key).is_none_or(|key| key.is_weak()) {
+        return Err(JoinError::Field("report_key"));
+    }
+    let profile = &request.device_profile;
+    if profile.is_empty()
+        || profile.len() > pinnace_protocol::limits::ID_MAX_BYTES
+        || profile.contains(char::is_control)
+    {
+        return Err(JoinError::Field("device_profile"));
+    }
+    let label_ok =
+        |label: &String| label.len() <= TEXT_MAX_BYTES && label.contains('=') && !label.contains(char::is_control);
+    if request.labels.len() > LABELS_MAX || !request.labels.iter().all(label_ok) {
+        return Err(JoinError::Field("labels"));
+    }
+    Ok(())
+}

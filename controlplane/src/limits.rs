@@ -1,0 +1,107 @@
+//! Every bound of the control plane's shell, with its unit and its reason. The broker's own are in `broker::limits`.
+
+/// Events waiting for the driver; a full channel makes the link stop reading, so that the broker keeps the rest.
+pub const DRIVER_CHANNEL: usize = 1_024;
+/// Requests of the API waiting for the driver.
+pub const DRIVER_REQUESTS: usize = 64;
+/// Events that one transaction takes in: one fsync is shared, and an answer never waits for more than this.
+pub const BATCH_EVENTS: usize = 256;
+/// Milliseconds between two attempts to write after the disk refused one.
+pub const COMMIT_RETRY_MS: u64 = 500;
+/// Attempts to write one batch before the plane gives up and stops: a full disk needs a person.
+pub const COMMIT_RETRIES_MAX: u32 = 10;
+/// Milliseconds between two rebuilt snapshots of the views under load: a dashboard needs no more.
+pub const VIEWS_INTERVAL_MS: u64 = 200;
+/// Milliseconds the driver sleeps at most when the steward names no deadline.
+pub const IDLE_TICK_MS: u64 = 60_000;
+
+/// Messages from devices that the broker may have on the way to us unacknowledged (MQTT receive maximum).
+pub const LINK_RECEIVE_MAX: u16 = 512;
+/// Messages to devices on the way to the broker unacknowledged.
+pub const LINK_INFLIGHT_MAX: u16 = 64;
+/// Requests handed to the MQTT client and not yet taken by it.
+pub const LINK_REQUESTS: usize = 64;
+/// Control messages that may be handed to the client and not yet acknowledged by the broker: both bounds above, and the
+/// one being handed over. They are sent again when the broker forgot our session.
+pub const CONTROL_IN_FLIGHT: usize = LINK_INFLIGHT_MAX as usize + LINK_REQUESTS + 1;
+/// Bytes of one MQTT packet: the largest payload and its headers.
+pub const LINK_PACKET_MAX_BYTES: u32 = pinnace_protocol::limits::PAYLOAD_MAX_BYTES as u32 + 4 * 1024;
+/// Seconds between keep-alive pings.
+pub const LINK_KEEP_ALIVE_S: u64 = 30;
+/// Milliseconds before the first attempt to connect again; doubles up to [`LINK_BACKOFF_MAX_MS`], half of it random.
+pub const LINK_BACKOFF_MIN_MS: u64 = 100;
+/// Milliseconds between attempts to connect at most.
+pub const LINK_BACKOFF_MAX_MS: u64 = 15_000;
+/// Seconds the broker keeps our session: a restart of the plane finds the messages of that time.
+pub const LINK_SESSION_S: u32 = 24 * 3_600;
+
+/// Frames waiting for one device: four full requests; a device asks again for what was dropped.
+pub const FRAMES_PER_DEVICE: usize = 64;
+/// Devices with waiting frames; a request beyond is dropped, the device asks again.
+pub const FRAME_DEVICES_MAX: usize = 4_096;
+/// Bytes a second of frames to all devices: leaves room for control messages on a 1 Gbit/s link.
+pub const FRAMES_BYTES_PER_S: u64 = 32 * 1024 * 1024;
+/// Bytes of frames that may be sent at once after a pause.
+pub const FRAMES_BURST_BYTES: u64 = 4 * 1024 * 1024;
+/// Devices with a waiting director or acknowledgement: newest wins per device, so this bounds the memory.
+pub const CONTROL_DEVICES_MAX: usize = 100_000;
+
+/// Bytes of a JSON request to the API.
+pub const API_BODY_MAX_BYTES: usize = 1024 * 1024;
+/// Bytes of a release request: two metadata files and a manifest in base64.
+pub const RELEASE_BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of a request to join or renew.
+pub const JOIN_BODY_MAX_BYTES: usize = 16 * 1024;
+/// Seconds that a request may take, uploads apart.
+pub const REQUEST_TIMEOUT_S: u64 = 30;
+/// Seconds that an upload may take.
+pub const UPLOAD_TIMEOUT_S: u64 = 3_600;
+/// Items of one page.
+pub const PAGE_MAX: usize = 1_000;
+/// Items of a page when none is named.
+pub const PAGE_DEFAULT: usize = 100;
+/// Events that wait for one slow listener of the event stream; it is cut and asks again by Last-Event-ID.
+pub const EVENT_STREAM_BUFFER: usize = 256;
+/// Seconds between signs of life on an idle event stream.
+pub const EVENT_KEEP_ALIVE_S: u64 = 15;
+/// Listeners of the event stream.
+pub const EVENT_STREAMS_MAX: usize = 64;
+/// Uploads written at once.
+pub const UPLOADS_MAX: usize = 4;
+/// Seconds in which a client must have sent the head of a request.
+pub const HEADER_TIMEOUT_S: u64 = 15;
+/// Bytes of the head of a request, and of what is read ahead.
+pub const HEADERS_MAX_BYTES: usize = 32 * 1024;
+/// Connections of devices to the device API at once.
+pub const HTTPS_CONNECTIONS_MAX: usize = 1_024;
+/// Connections of operators at once.
+pub const HTTP_CONNECTIONS_MAX: usize = 256;
+
+/// Seconds a join token lives.
+pub const TOKEN_LIFE_S: u64 = 24 * 3_600;
+/// Tokens alive at once.
+pub const TOKENS_MAX: i64 = 10_000;
+/// Devices of one plane.
+pub const DEVICES_MAX: i64 = 30_000;
+
+/// Seconds that image-repository roots live in a development key set.
+pub const ROOT_LIFE_S: u64 = 365 * 24 * 3_600;
+/// Seconds that targets and delegated metadata live in a development key set.
+pub const TARGETS_LIFE_S: u64 = 180 * 24 * 3_600;
+/// Seconds that a snapshot lives.
+pub const SNAPSHOT_LIFE_S: u64 = 14 * 24 * 3_600;
+/// Seconds that a timestamp lives.
+pub const TIMESTAMP_LIFE_S: u64 = 3 * 24 * 3_600;
+/// Seconds that a director's metadata lives.
+pub const DIRECTOR_LIFE_S: u64 = 3 * 24 * 3_600;
+/// A document is signed anew when less than this part of its life is left: one third.
+pub const REFRESH_PART: u64 = 3;
+/// Milliseconds between two looks at the expiry of online metadata.
+pub const REFRESH_CHECK_MS: u64 = 10 * 60 * 1_000;
+
+/// Bytes of one temporary upload buffer.
+pub const COPY_BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes of a blob range answered to one HTTP request without a Range header: the whole blob is streamed in pieces of this.
+pub const RANGE_PIECE_BYTES: usize = 256 * 1024;
+/// Milliseconds the plane waits for its tasks when it stops.
+pub const SHUTDOWN_TIMEOUT_MS: u64 = 5_000;

@@ -1,0 +1,104 @@
+//! The database: SQLite in WAL mode with `synchronous=FULL`, so that a commit survives a power cut.
+//!
+//! One connection writes, owned by the driver ([`Writer`]); readers have a small pool ([`Reader`]). Whatever a step
+//! changes goes into one transaction.
+mod read;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pinnace_controlplane_core::api::RowError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+
+pub use read::{Reader, StoredCertificate, StoredDevice, StoredToken};
+pub use write::{Admission, Extra, Writer};
+
+/// Connections that read at once: the API answers mostly from memory.
+const READERS: u32 = 2;
+/// Milliseconds a connection waits for another's lock.
+const BUSY_MS: u64 = 5_000;
+/// The version of the tables; a later one is refused.
+const SCHEMA_VERSION: u64 = 1;
+
+/// Says what went wrong with the database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite said no.
+    #[error("database: {what}: {source}\n  hint: look at free space and permissions of the data directory")]
+    Sql {
+        /// What was tried.
+        what: &'static str,
+        /// What it answered.
+        source: sqlx::Error,
+    },
+    /// A row cannot be read.
+    #[error("database: {0}")]
+    Row(#[from] RowError),
+    /// Written by a later version.
+    #[error(
+        "the database `{}` is of version {found}, this program reads up to {SCHEMA_VERSION}\n  hint: run the newer control plane again, or restore the backup made before it", path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+    /// A stored text is not what was written.
+    #[error("database: table `{table}` holds a damaged {what}\n  hint: restore the data directory from its backup")]
+    Damaged {
+        /// The table.
+        table: &'static str,
+        /// Which value.
+        what: &'static str,
+    },
+    /// The invitation was used in the meantime.
+    #[error("the invitation was used by another device\n  hint: make a new one with `pinnace device invite`")]
+    TokenUsed,
+}
+
+fn sql(what: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |source| StoreError::Sql { what, source }
+}
+
+/// Opens (and creates) the database in `path`.
+///
+/// # Errors
+/// [`StoreError`]; a database of a later version is refused.
+pub async fn open(path: &Path) -> Result<(Writer, Reader), StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_millis(BUSY_MS))
+        .disable_statement_logging();
+    let mut connection = SqliteConnection::connect_with(&options).await.map_err(sql("open"))?;
+    sqlx::raw_sql(include_str!("schema.sql")).execute(&mut connection).await.map_err(sql("create tables"))?;
+    let mut writer = Writer::new(connection);
+    let found = match writer.setting("schema").await? {
+        None => {
+            writer.put_setting("schema", &SCHEMA_VERSION.to_le_bytes()).await?;
+            SCHEMA_VERSION
+        }
+        Some(bytes) => {
+            let damaged = StoreError::Damaged { table: "setting", what: "schema version" };
+            u64::from_le_bytes(bytes.try_into().map_err(|_| damaged)?)
+        }
+    };
+    if found > SCHEMA_VERSION {
+        return Err(StoreError::Newer { path: path.to_path_buf(), found });
+    }
+    let pool: SqlitePool = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .connect_with(options.read_only(true).create_if_missing(false))
+        .await
+        .map_err(sql("open for reading"))?;
+    Ok((writer, Reader::new(pool)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+-- Everything the control plane must not forget. Applied at every start; statements only ever add.
+
+-- The steward's rows, one table for each kind: key and versioned CBOR value.
+CREATE TABLE IF NOT EXISTS device    (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bundle    (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rollout   (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS member    (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS aggregate (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS dedupe    (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS event     (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+
+-- Invitations: only the hash of the secret.
+CREATE TABLE IF NOT EXISTS token (
+    hash    TEXT PRIMARY KEY NOT NULL,  -- SHA-256 of the secret, hexadecimal
+    device  TEXT,                       -- the only name it admits, when given
+    created INTEGER NOT NULL,           -- seconds since 1970
+    expires INTEGER NOT NULL,           -- seconds since 1970
+    used_by TEXT,                       -- the device that used it
+    used_at INTEGER,                    -- seconds since 1970
+    request TEXT                        -- SHA-256 of the request that used it, so that a lost reply can be repeated
+) WITHOUT ROWID;
+
+-- Who may speak: one row for each device.
+CREATE TABLE IF NOT EXISTS enrolled (
+    device         TEXT PRIMARY KEY NOT NULL,
+    report_key     TEXT NOT NULL,       -- ed25519, hexadecimal
+    device_profile TEXT NOT NULL,
+    joined         INTEGER NOT NULL,    -- seconds since 1970
+    serial         TEXT NOT NULL        -- the certificate it uses now
+) WITHOUT ROWID;
+
+-- Every certificate issued.
+CREATE TABLE IF NOT EXISTS certificate (
+    serial    TEXT PRIMARY KEY NOT NULL,
+    device    TEXT NOT NULL,
+    not_after INTEGER NOT NULL,         -- seconds since 1970
+    revoked   INTEGER,                  -- seconds since 1970
+    pem       TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Repository metadata by file name; what is here is published.
+CREATE TABLE IF NOT EXISTS metadata (
+    repository TEXT NOT NULL,           -- image or director
+    name       TEXT NOT NULL,
+    bytes      BLOB NOT NULL,
+    PRIMARY KEY (repository, name)
+);
+
+-- The last version signed for each device, so that a restart never signs a lower one.
+CREATE TABLE IF NOT EXISTS director (
+    device   TEXT PRIMARY KEY NOT NULL,
+    sequence INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Addresses, anchor, schema version.
+CREATE TABLE IF NOT EXISTS setting (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;

@@ -1,0 +1,330 @@
+//! The one connection that writes.
+use pinnace_controlplane_core::api::{Batch, Row, Table};
+use pinnace_protocol::ids::DeviceId;
+use sqlx::{Connection as _, Row as _, SqliteConnection, SqliteTransaction};
+
+use super::{StoreError, sql};
+
+/// A device that is let in: everything that must become true together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Its name.
+    pub device: DeviceId,
+    /// SHA-256 of the invitation's secret, hexadecimal.
+    pub token: String,
+    /// SHA-256 of the request, hexadecimal.
+    pub request: String,
+    /// Report key, hexadecimal.
+    pub report_key: String,
+    /// Hardware class.
+    pub device_profile: String,
+    /// Serial number of its certificate, hexadecimal.
+    pub serial: String,
+    /// End of its certificate, seconds since 1970.
+    pub not_after: u64,
+    /// Its certificate, PEM.
+    pub pem: String,
+    /// Now, seconds since 1970.
+    pub now: u64,
+}
+
+/// What a transaction writes besides the steward's rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extra {
+    /// Files of a repository (`image` or `director`).
+    Metadata {
+        /// Which repository.
+        repository: &'static str,
+        /// Names and contents.
+        files: Vec<(String, Vec<u8>)>,
+    },
+    /// The last version signed for a device.
+    Director {
+        /// The device.
+        device: DeviceId,
+        /// The version.
+        sequence: u64,
+    },
+    /// A device is let in; fails when the invitation was used.
+    Admit(Box<Admission>),
+    /// A device got a new certificate.
+    Renew {
+        /// The device.
+        device: DeviceId,
+        /// Serial number of the new certificate, hexadecimal.
+        serial: String,
+        /// Its end, seconds since 1970.
+        not_after: u64,
+        /// The certificate, PEM.
+        pem: String,
+    },
+    /// A new invitation; invitations that ended are forgotten.
+    Invite {
+        /// SHA-256 of its secret, hexadecimal.
+        hash: String,
+        /// The only name it admits.
+        device: Option<DeviceId>,
+        /// Now, seconds since 1970.
+        created: u64,
+        /// Its end, seconds since 1970.
+        expires: u64,
+    },
+    /// A device's certificates are void.
+    Revoke {
+        /// The device.
+        device: DeviceId,
+        /// Now, seconds since 1970.
+        now: u64,
+    },
+}
+
+/// Writes; owned by the driver.
+#[derive(Debug)]
+pub struct Writer(SqliteConnection);
+
+fn put_sql(table: Table) -> &'static str {
+    match table {
+        Table::Device => "INSERT OR REPLACE INTO device (key, value) VALUES (?, ?)",
+        Table::Bundle => "INSERT OR REPLACE INTO bundle (key, value) VALUES (?, ?)",
+        Table::Rollout => "INSERT OR REPLACE INTO rollout (key, value) VALUES (?, ?)",
+        Table::Member => "INSERT OR REPLACE INTO member (key, value) VALUES (?, ?)",
+        Table::Aggregate => "INSERT OR REPLACE INTO aggregate (key, value) VALUES (?, ?)",
+        Table::Dedupe => "INSERT OR REPLACE INTO dedupe (key, value) VALUES (?, ?)",
+        Table::Event => "INSERT OR REPLACE INTO event (key, value) VALUES (?, ?)",
+    }
+}
+
+fn delete_sql(table: Table) -> &'static str {
+    match table {
+        Table::Device => "DELETE FROM device WHERE key = ?",
+        Table::Bundle => "DELETE FROM bundle WHERE key = ?",
+        Table::Rollout => "DELETE FROM rollout WHERE key = ?",
+        Table::Member => "DELETE FROM member WHERE key = ?",
+        Table::Aggregate => "DELETE FROM aggregate WHERE key = ?",
+        Table::Dedupe => "DELETE FROM dedupe WHERE key = ?",
+        Table::Event => "DELETE FROM event WHERE key = ?",
+    }
+}
+
+fn select_sql(table: Table) -> &'static str {
+    match table {
+        Table::Device => "SELECT value FROM device ORDER BY key",
+        Table::Bundle => "SELECT value FROM bundle ORDER BY key",
+        Table::Rollout => "SELECT value FROM rollout ORDER BY key",
+        Table::Member => "SELECT value FROM member ORDER BY key",
+        Table::Aggregate => "SELECT value FROM aggregate ORDER BY key",
+        Table::Dedupe => "SELECT value FROM dedupe ORDER BY key",
+        // The newest are enough to go on from; the steward keeps no more in memory.
+        Table::Event => "SELECT value FROM event ORDER BY key DESC LIMIT 4096",
+    }
+}
+
+/// SQLite's integers are signed; our seconds and versions stay far below the limit, and clamp there.
+pub(super) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+impl Writer {
+    pub(super) const fn new(connection: SqliteConnection) -> Self {
+        Self(connection)
+    }
+
+    /// Reads the rows of the steward, table by table; of the history the newest 4096, which go on from one another.
+    ///
+    /// # Errors
+    /// [`StoreError`]; also for a row that is damaged or of a later version.
+    pub async fn rows(&mut self) -> Result<Vec<Row>, StoreError> {
+        let mut rows = Vec::new();
+        for table in Table::ALL {
+            let found = sqlx::query(select_sql(table)).fetch_all(&mut self.0).await.map_err(sql("read rows"))?;
+            for row in found {
+                let value: &[u8] = row.try_get(0).map_err(sql("read rows"))?;
+                rows.push(Row::decode(table, value)?);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Writes everything or nothing; when it returns, it is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    pub async fn commit(&mut self, batch: &Batch, extras: &[Extra]) -> Result<(), StoreError> {
+        let mut tx = self.0.begin_with("BEGIN IMMEDIATE").await.map_err(sql("begin"))?;
+        for row in &batch.put {
+            sqlx::query(put_sql(row.table()))
+                .bind(row.key())
+                .bind(row.value()?)
+                .execute(&mut *tx)
+                .await
+                .map_err(sql("write row"))?;
+        }
+        for key in &batch.delete {
+            sqlx::query(delete_sql(key.table)).bind(&key.key).execute(&mut *tx).await.map_err(sql("delete row"))?;
+        }
+        for extra in extras {
+            write_extra(&mut tx, extra).await?;
+        }
+        tx.commit().await.map_err(sql("commit"))
+    }
+
+    /// Returns whether an invitation exists, is unused, and has not ended at `now`, seconds since 1970.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn token_is_open(&mut self, hash: &str, now: u64) -> Result<bool, StoreError> {
+        let found: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM token WHERE hash = ? AND used_by IS NULL AND expires > ?")
+                .bind(hash)
+                .bind(int(now))
+                .fetch_one(&mut self.0)
+                .await
+                .map_err(sql("read invitation"))?;
+        Ok(found == 1)
+    }
+
+    /// Returns a setting.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn setting(&mut self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        sqlx::query_scalar("SELECT value FROM setting WHERE key = ?")
+            .bind(key)
+            .fetch_optional(&mut self.0)
+            .await
+            .map_err(sql("read setting"))
+    }
+
+    /// Writes a setting.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_setting(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        sqlx::query("INSERT OR REPLACE INTO setting (key, value) VALUES (?, ?)")
+            .bind(key)
+            .bind(value)
+            .execute(&mut self.0)
+            .await
+            .map_err(sql("write setting"))?;
+        Ok(())
+    }
+
+    /// Closes the connection, folding the write-ahead log into the file.
+    pub async fn close(self) {
+        // A failure changes nothing: what was committed is in the log.
+        let _ = self.0.close().await;
+    }
+}
+
+async fn write_extra(tx: &mut SqliteTransaction<'_>, extra: &Extra) -> Result<(), StoreError> {
+    match extra {
+        Extra::Metadata { repository, files } => {
+            for (name, bytes) in files {
+                sqlx::query("INSERT OR REPLACE INTO metadata (repository, name, bytes) VALUES (?, ?, ?)")
+                    .bind(*repository)
+                    .bind(name)
+                    .bind(bytes)
+                    .execute(&mut **tx)
+                    .await
+                    .map_err(sql("write metadata"))?;
+            }
+        }
+        Extra::Director { device, sequence } => {
+            sqlx::query("INSERT OR REPLACE INTO director (device, sequence) VALUES (?, ?)")
+                .bind(device.as_str())
+                .bind(int(*sequence))
+                .execute(&mut **tx)
+                .await
+                .map_err(sql("write director version"))?;
+        }
+        Extra::Admit(admission) => admit(tx, admission).await?,
+        Extra::Renew { device, serial, not_after, pem } => {
+            certificate(tx, device, serial, *not_after, pem).await?;
+            sqlx::query("UPDATE enrolled SET serial = ? WHERE device = ?")
+                .bind(serial)
+                .bind(device.as_str())
+                .execute(&mut **tx)
+                .await
+                .map_err(sql("write device"))?;
+        }
+        Extra::Invite { hash, device, created, expires } => {
+            sqlx::query("DELETE FROM token WHERE expires < ?")
+                .bind(int(*created))
+                .execute(&mut **tx)
+                .await
+                .map_err(sql("forget invitations"))?;
+            sqlx::query("INSERT INTO token (hash, device, created, expires) VALUES (?, ?, ?, ?)")
+                .bind(hash)
+                .bind(device.as_ref().map(DeviceId::as_str))
+                .bind(int(*created))
+                .bind(int(*expires))
+                .execute(&mut **tx)
+                .await
+                .map_err(sql("write invitation"))?;
+        }
+        Extra::Revoke { device, now } => {
+            sqlx::query("UPDATE certificate SET revoked = ? WHERE device = ? AND revoked IS NULL")
+                .bind(int(*now))
+                .bind(device.as_str())
+                .execute(&mut **tx)
+                .await
+                .map_err(sql("revoke"))?;
+        }
+    }
+    Ok(())
+}
+
+async fn admit(tx: &mut SqliteTransaction<'_>, a: &Admission) -> Result<(), StoreError> {
+    let used = sqlx::query(
+        "UPDATE token SET used_by = ?, used_at = ?, request = ? WHERE hash = ? AND used_by IS NULL AND expires > ?",
+    )
+    .bind(a.device.as_str())
+    .bind(int(a.now))
+    .bind(&a.request)
+    .bind(&a.token)
+    .bind(int(a.now))
+    .execute(&mut **tx)
+    .await
+    .map_err(sql("use invitation"))?;
+    if used.rows_affected() != 1 {
+        return Err(StoreError::TokenUsed);
+    }
+    // A device that joins anew speaks with its new certificate alone.
+    sqlx::query("UPDATE certificate SET revoked = ? WHERE device = ? AND revoked IS NULL")
+        .bind(int(a.now))
+        .bind(a.device.as_str())
+        .execute(&mut **tx)
+        .await
+        .map_err(sql("revoke"))?;
+    certificate(tx, &a.device, &a.serial, a.not_after, &a.pem).await?;
+    sqlx::query(
+        "INSERT OR REPLACE INTO enrolled (device, report_key, device_profile, joined, serial) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(a.device.as_str())
+    .bind(&a.report_key)
+    .bind(&a.device_profile)
+    .bind(int(a.now))
+    .bind(&a.serial)
+    .execute(&mut **tx)
+    .await
+    .map_err(sql("write device"))?;
+    Ok(())
+}
+
+async fn certificate(
+    tx: &mut SqliteTransaction<'_>,
+    device: &DeviceId,
+    serial: &str,
+    not_after: u64,
+    pem: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO certificate (serial, device, not_after, pem) VALUES (?, ?, ?, ?)")
+        .bind(serial)
+        .bind(device.as_str())
+        .bind(int(not_after))
+        .bind(pem)
+        .execute(&mut **tx)
+        .await
+        .map_err(sql("write certificate"))?;
+    Ok(())
+}
