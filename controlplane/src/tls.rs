@@ -139,11 +139,32 @@ pub struct PeerAddr {
     pub peer: Option<Peer>,
 }
 
+/// What strangers may cost before they have shown who they are.
+#[derive(Debug, Clone, Copy)]
+pub struct HandshakeLimits {
+    /// Handshakes under way at once.
+    pub at_once: usize,
+    /// How long each may take.
+    pub timeout: Duration,
+    /// How long each may take at least, however many wait.
+    pub grace: Duration,
+}
+
+impl Default for HandshakeLimits {
+    fn default() -> Self {
+        Self {
+            at_once: HANDSHAKES_MAX,
+            timeout: Duration::from_millis(HANDSHAKE_TIMEOUT_MS),
+            grace: Duration::from_millis(HANDSHAKE_GRACE_MS),
+        }
+    }
+}
+
 /// Accepts TCP connections and hands out those that finished a TLS handshake in time.
 ///
-/// Handshakes run beside each other, at most [`HANDSHAKES_MAX`] and [`HANDSHAKE_TIMEOUT_MS`] each. When
-/// as many are under way, the oldest is cut once it has had [`HANDSHAKE_GRACE_MS`]: silent
-/// connections cannot keep others out. Dropping the listener stops it.
+/// Handshakes run beside each other within [`HandshakeLimits`]. When as many are under way as may be,
+/// the oldest is cut once it has had its grace: silent connections cannot keep others out. Dropping
+/// the listener stops it.
 #[derive(Debug)]
 pub struct TlsListener {
     local: SocketAddr,
@@ -157,10 +178,23 @@ impl TlsListener {
     /// # Errors
     /// The system's error when the address cannot be used.
     pub async fn bind(address: SocketAddr, config: Arc<ServerConfig>, deny: DenyList) -> io::Result<Self> {
+        Self::bind_with(address, config, deny, HandshakeLimits::default()).await
+    }
+
+    /// Listens on `address` with other limits than the usual.
+    ///
+    /// # Errors
+    /// The system's error when the address cannot be used.
+    pub async fn bind_with(
+        address: SocketAddr,
+        config: Arc<ServerConfig>,
+        deny: DenyList,
+        limits: HandshakeLimits,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let local = listener.local_addr()?;
         let (sender, ready) = mpsc::channel(ACCEPT_BACKLOG);
-        let acceptor = tokio::spawn(accept_all(listener, TlsAcceptor::from(config), deny, sender));
+        let acceptor = tokio::spawn(accept_all(listener, TlsAcceptor::from(config), deny, limits, sender));
         Ok(Self { local, ready, acceptor })
     }
 
@@ -213,6 +247,7 @@ async fn accept_all(
     listener: TcpListener,
     acceptor: TlsAcceptor,
     deny: DenyList,
+    limits: HandshakeLimits,
     ready: mpsc::Sender<(TlsStream<TcpStream>, PeerAddr)>,
 ) {
     let mut pending: Pending = Pending::default();
@@ -225,10 +260,10 @@ async fn accept_all(
                 continue;
             }
         };
-        pending.make_room().await;
+        pending.make_room(limits).await;
         let (acceptor, deny, ready) = (acceptor.clone(), deny.clone(), ready.clone());
         let task = tokio::spawn(async move {
-            match handshake(stream, address, &acceptor, &deny).await {
+            match handshake(stream, address, &acceptor, &deny, limits.timeout).await {
                 // The receiver is gone only when the listener is.
                 Ok(connection) => drop(ready.send(connection).await),
                 Err(reason) => tracing::debug!(%address, %reason, "a connection was refused"),
@@ -243,17 +278,17 @@ async fn accept_all(
 struct Pending(VecDeque<Handshake>);
 
 impl Pending {
-    /// Waits until one more handshake may start, for at most [`HANDSHAKE_GRACE_MS`].
-    async fn make_room(&mut self) {
-        if self.0.len() < HANDSHAKES_MAX {
+    /// Waits until one more handshake may start, for at most the grace of the oldest.
+    async fn make_room(&mut self, limits: HandshakeLimits) {
+        if self.0.len() < limits.at_once {
             return;
         }
         self.0.retain(|h| !h.task.is_finished());
-        if self.0.len() < HANDSHAKES_MAX {
+        if self.0.len() < limits.at_once {
             return;
         }
         if let Some(mut oldest) = self.0.pop_front() {
-            let grace_ends = oldest.started + Duration::from_millis(HANDSHAKE_GRACE_MS);
+            let grace_ends = oldest.started + limits.grace;
             if tokio::time::timeout_at(grace_ends, &mut oldest.task).await.is_err() {
                 oldest.task.abort();
             }
@@ -274,12 +309,12 @@ async fn handshake(
     address: SocketAddr,
     acceptor: &TlsAcceptor,
     deny: &DenyList,
+    limit: Duration,
 ) -> Result<(TlsStream<TcpStream>, PeerAddr), String> {
     stream.set_nodelay(true).map_err(|e| e.to_string())?;
-    let limit = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
     let stream = tokio::time::timeout(limit, acceptor.accept(stream))
         .await
-        .map_err(|_| format!("no TLS handshake within {HANDSHAKE_TIMEOUT_MS} ms"))?
+        .map_err(|_| format!("no TLS handshake within {} ms", limit.as_millis()))?
         .map_err(|e| e.to_string())?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let peer = certificate.map(|c| Peer::from_certificate(c)).transpose().map_err(|e| e.to_string())?;

@@ -172,7 +172,7 @@ impl Core {
             connections: self.conns.len(),
             sessions: self.sessions.len(),
             subscriptions: self.sessions.values().map(|s| s.subscriptions.len()).sum(),
-            retained: self.retained.len(),
+            retained: self.retained.count(),
             pending: self.sessions.values().map(Session::pending).sum(),
             ..self.stats
         }

@@ -132,7 +132,7 @@ fn payloads(outputs: &[Output], to: ConnId) -> Vec<String> {
 }
 
 fn goodbye(outputs: &[Output], to: ConnId) -> Option<Reason> {
-    let closed = outputs.iter().any(|o| *o == Output::Close { conn: to });
+    let closed = outputs.contains(&Output::Close { conn: to });
     let reason = outputs.iter().find_map(|o| match o {
         Output::Send { conn, reply: Reply::Disconnect(reason) } if *conn == to => Some(*reason),
         _ => None,

@@ -78,7 +78,7 @@ impl SubscriptionIndex {
     }
 }
 
-fn remove<'a>(node: &mut Node, levels: &mut dyn Iterator<Item = &'a str>, session: SessionId) {
+fn remove(node: &mut Node, levels: &mut std::str::Split<'_, char>, session: SessionId) {
     match levels.next() {
         None => {
             node.here.remove(&session);

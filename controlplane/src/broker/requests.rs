@@ -56,7 +56,9 @@ impl Core {
         if connect.client_id.len() > CLIENT_ID_MAX_BYTES {
             return Err(Reason::ClientIdentifierNotValid);
         }
-        if self.sessions.len() >= SESSIONS_MAX {
+        let Some(conn) = self.conns.get(&conn) else { return Err(Reason::ProtocolError) };
+        // Whoever has a session already may always come back to it.
+        if self.sessions.len() >= SESSIONS_MAX && self.known_session(&conn.identity, &connect.client_id).is_none() {
             return Err(Reason::ServerBusy);
         }
         if let Some(will) = &connect.will {
@@ -66,34 +68,35 @@ impl Core {
             if check_name(&will.message.topic).is_err() {
                 return Err(Reason::TopicNameInvalid);
             }
-            if !self.conns.get(&conn).is_some_and(|c| c.permissions.may_publish(&will.message.topic)) {
+            if !conn.permissions.may_publish(&will.message.topic) {
                 return Err(Reason::NotAuthorized);
             }
         }
         Ok(())
     }
 
+    fn known_session(&self, identity: &Identity, client_id: &str) -> Option<SessionId> {
+        let sessions = &self.accounts.get(identity)?.sessions;
+        sessions.iter().copied().find(|s| self.sessions.get(s).is_some_and(|s| s.client_id == client_id))
+    }
+
     /// Returns the session of this identity and client id, and whether it goes on from an earlier
     /// connection. An identity never reaches another's session, whatever client id it claims.
     fn session_for(&mut self, identity: &Identity, client_id: String, clean_start: bool) -> (SessionId, bool) {
-        let known = |core: &Self| {
-            let sessions = &core.accounts.get(identity)?.sessions;
-            sessions.iter().copied().find(|s| core.sessions.get(s).is_some_and(|s| s.client_id == client_id))
-        };
-        if let Some(session_id) = known(self) {
-            if let Some(old) = self.sessions.get_mut(&session_id) {
-                // A delayed will is not due when the client itself is back with its session.
-                if !clean_start && old.will.as_ref().is_some_and(|w| w.delay_s > 0) {
-                    old.will = None;
-                }
-                if let Some(previous) = old.conn {
-                    self.stats.takeovers += 1;
-                    self.close(previous, Some(Reply::Disconnect(Reason::SessionTakenOver)), true);
-                }
+        if let Some(session_id) = self.known_session(identity, &client_id)
+            && let Some(old) = self.sessions.get_mut(&session_id)
+        {
+            // A delayed will is not due when the client itself is back with its session.
+            if !clean_start && old.expiry_s > 0 && old.will.as_ref().is_some_and(|w| w.delay_s > 0) {
+                old.will = None;
+            }
+            if let Some(previous) = old.conn {
+                self.stats.takeovers += 1;
+                self.close(previous, Some(Reply::Disconnect(Reason::SessionTakenOver)), true);
             }
         }
         // The takeover may have ended the session.
-        match known(self) {
+        match self.known_session(identity, &client_id) {
             Some(session_id) if !clean_start => return (session_id, true),
             Some(session_id) => self.end_session(session_id),
             None => {}
