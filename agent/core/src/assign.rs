@@ -101,8 +101,9 @@ impl Agent {
             return self.resume(turn);
         }
         if self.serving.is_some() && self.state.active.as_ref().is_some_and(|a| a.manifest == target.manifest) {
+            let was_under_way = self.state.candidate.is_some() || !matches!(self.work, Work::Idle);
             self.abandon(turn);
-            if is_news {
+            if is_news || was_under_way {
                 self.settle(turn);
             }
             return;

@@ -1,6 +1,8 @@
 //! What goes well: install, update, rollback, superseding, resuming.
+use pinnace_agent_core::SlotName;
 use pinnace_protocol::message::{FailCode, Phase};
 
+use crate::disk::Disk;
 use crate::plane::{Http, Mqtt};
 use crate::repo::{Assigned, Repo};
 use crate::world::{GOOD, Stimulus, World};
@@ -128,7 +130,7 @@ fn an_offline_device_waits_without_counting_it_and_goes_on_with_the_link() {
 #[test]
 fn a_newer_target_supersedes_at_every_moment() {
     let mut repo = Repo::new();
-    let (v1, v2, v3) = (repo.release(1), repo.release(2), repo.release(3));
+    let [v1, v2, v3] = [1, 2, 3].map(|version| repo.release_with(version, 100_000, |_| {}));
     let turns = {
         let mut world = World::new(repo.clone());
         world.install(&Assigned::new(&v1, 1));
@@ -182,4 +184,56 @@ fn a_damaged_active_model_is_replaced_by_the_fallback_and_fetched_again() {
     world.until("the fallback serves", |w| w.serves() == Some(v1.digest));
     world.rot = false;
     world.until("the target serves again", |w| w.serves() == Some(v2.digest) && w.phase() == Some(Phase::Healthy));
+}
+
+#[test]
+fn a_factory_bundle_serves_at_once_and_is_a_way_back() {
+    let mut repo = Repo::new();
+    let (v1, v2) = (repo.release_with(1, 50_000, |_| {}), repo.release_with(2, 50_000, |_| {}));
+    let mut maker = World::new(repo.clone());
+    maker.install(&Assigned::new(&v1, 1));
+    let made = maker.disk.pointers().unwrap().active.unwrap();
+    let content = maker.disk.slots[&made.slot].clone();
+
+    let mut world = World::new(repo);
+    world.disk = Disk { factory: Some(made.released), ..Disk::default() };
+    world.forget_floors();
+    world.disk.slots.insert(SlotName::Factory, content);
+    world.connects = false;
+    world.start();
+    world.settle();
+    assert_eq!(world.serves(), Some(v1.digest), "without any connection");
+    world.queue.push_back(Stimulus::LinkUp);
+    world.install(&Assigned::new(&v2, 1));
+    let wants = world.plane.wants;
+    world.install(&Assigned { rollback: true, ..Assigned::new(&v1, 2) });
+    assert_eq!((world.serving, world.plane.wants), (Some(SlotName::Factory), wants));
+    world.install(&Assigned::new(&v2, 3));
+}
+
+#[test]
+fn an_empty_assignment_drops_what_is_on_its_way_and_keeps_what_runs() {
+    let mut repo = Repo::new();
+    let (v1, v2) = (repo.release(1), repo.release(2));
+    let mut world = World::new(repo);
+    world.install(&Assigned::new(&v1, 1));
+    world.assign(Assigned::new(&v2, 2));
+    world.until("downloading", |w| w.phase() == Some(Phase::Downloading));
+    world.plane.assigned = None;
+    world.push_director();
+    world.until("idle", |w| w.phase() == Some(Phase::Idle));
+    world.settle();
+    assert_eq!((world.serves(), world.disk.slots.len()), (Some(v1.digest), 1));
+}
+
+#[test]
+fn a_newer_generation_of_the_same_bundle_goes_on_with_what_is_there() {
+    let mut repo = Repo::new();
+    let v1 = repo.release(1);
+    let mut world = World::new(repo);
+    world.assign(Assigned::new(&v1, 1));
+    world.until("downloading", |w| w.phase() == Some(Phase::Downloading));
+    world.install(&Assigned::new(&v1, 2));
+    let accepted = world.plane.reports.iter().filter(|r| r.phase == Phase::Accepted).count();
+    assert_eq!(accepted, 1, "nothing began anew");
 }
