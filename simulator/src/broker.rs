@@ -1,0 +1,238 @@
+//! The broker: sessions, at-least-once delivery, one retained message a device; lossy, and hostile when the plan says.
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use pinnace_protocol::topic::{Down, Up};
+
+use crate::env::{Env, Event, Packet};
+use crate::limits::{HOSTILE_MEMORY, SESSION_MESSAGES};
+use crate::rng::Rng;
+
+/// What a broker keeps of one device.
+#[derive(Debug, Default)]
+struct Session {
+    connected: bool,
+    /// Frames over MQTT do not arrive.
+    clogged: bool,
+    retained: Option<Arc<[u8]>>,
+    waiting: VecDeque<(Down, Arc<[u8]>)>,
+    /// Old director messages, for replays.
+    memory: VecDeque<Arc<[u8]>>,
+}
+
+/// The broker's state.
+#[derive(Debug)]
+pub struct Broker {
+    up: bool,
+    sessions: Vec<Session>,
+    /// Messages that the plane has not acknowledged, in the order of publication.
+    pending: BTreeMap<u64, Arc<Packet>>,
+    /// Control messages that the plane could not hand over.
+    held: BTreeMap<(usize, Down), Vec<u8>>,
+    next: u64,
+    /// Share of messages tampered with, per mille.
+    pub hostile_permille: u32,
+    rng: Rng,
+}
+
+impl Broker {
+    /// Returns a broker that knows nobody yet.
+    pub fn new(devices: usize, hostile_permille: u32, rng: Rng) -> Self {
+        let sessions = (0..devices).map(|_| Session::default()).collect();
+        Self { up: true, sessions, pending: BTreeMap::new(), held: BTreeMap::new(), next: 0, hostile_permille, rng }
+    }
+
+    /// Returns whether connections can be made.
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Ends a device's connection; its session stays.
+    pub fn disconnect(&mut self, device: usize) {
+        self.sessions[device].connected = false;
+    }
+
+    /// Lets frames pass or not.
+    pub fn clog(&mut self, device: usize, clogged: bool) {
+        self.sessions[device].clogged = clogged;
+    }
+
+    /// Everybody is disconnected; retained messages are on disk.
+    pub fn stop(&mut self, sessions_lost: bool) {
+        self.up = false;
+        for session in &mut self.sessions {
+            session.connected = false;
+            if sessions_lost {
+                session.waiting.clear();
+            }
+        }
+        if sessions_lost {
+            self.pending.clear();
+        }
+    }
+
+    /// The plane's process is gone, and with it what it could not hand over.
+    pub fn plane_lost(&mut self) {
+        self.held.clear();
+    }
+
+    /// The plane has stored what these messages say.
+    pub fn acknowledge(&mut self, ids: impl IntoIterator<Item = u64>) {
+        for id in ids {
+            self.pending.remove(&id);
+        }
+    }
+
+    /// Returns the payload as a hostile broker passes it on, and to whom.
+    fn tamper(&mut self, device: usize, kind: Down, payload: &Arc<[u8]>) -> Option<(usize, Arc<[u8]>)> {
+        if !self.rng.chance(self.hostile_permille) {
+            return None;
+        }
+        Some(match self.rng.below(4) {
+            0 => (device, flip(payload, &mut self.rng)),
+            1 => (device, payload[..self.rng.index(payload.len())].into()),
+            2 => (self.rng.index(self.sessions.len()), Arc::clone(payload)),
+            _ => {
+                let memory = &self.sessions[device].memory;
+                let old = (kind == Down::Director).then(|| memory.get(self.rng.index(memory.len()))).flatten();
+                (device, old.map_or_else(|| flip(payload, &mut self.rng), Arc::clone))
+            }
+        })
+    }
+}
+
+fn flip(payload: &[u8], rng: &mut Rng) -> Arc<[u8]> {
+    let mut bytes = payload.to_vec();
+    let at = rng.index(bytes.len());
+    if let Some(byte) = bytes.get_mut(at) {
+        *byte ^= 1 << rng.below(8);
+    }
+    bytes.into()
+}
+
+impl Env {
+    /// A device publishes; what its connection does not carry is lost.
+    pub fn publish_up(&mut self, device: usize, kind: Up, payload: Vec<u8>) {
+        self.counts.messages += 1;
+        self.story.bytes(&payload);
+        if !self.broker.sessions[device].connected {
+            self.counts.lost += 1;
+            return;
+        }
+        let delays = self.quality.deliveries(&mut self.rng);
+        self.count(&delays);
+        if delays.is_empty() {
+            return;
+        }
+        let mut sent = payload;
+        let mut from = device;
+        if self.broker.rng.chance(self.broker.hostile_permille) {
+            self.counts.tampered += 1;
+            match self.broker.rng.below(3) {
+                0 => sent = flip(&sent, &mut self.broker.rng).to_vec(),
+                1 => sent.truncate(self.broker.rng.index(sent.len())),
+                _ => from = self.broker.rng.index(self.names.len()),
+            }
+        }
+        self.broker.next += 1;
+        let id = self.broker.next;
+        let packet = Arc::new(Packet { id, device: from, kind, payload: sent });
+        self.broker.pending.insert(id, Arc::clone(&packet));
+        for delay in delays {
+            self.queue.after(delay, Event::Up(Arc::clone(&packet)));
+        }
+    }
+
+    /// The plane publishes to a device; kept while the broker is away.
+    pub fn publish_down(&mut self, device: usize, kind: Down, payload: Vec<u8>) {
+        self.counts.messages += 1;
+        self.story.bytes(&payload);
+        if !self.broker.up {
+            if kind != Down::Chunk {
+                self.broker.held.insert((device, kind), payload);
+            }
+            return;
+        }
+        let payload: Arc<[u8]> = payload.into();
+        let session = &mut self.broker.sessions[device];
+        if kind == Down::Director {
+            session.retained = Some(Arc::clone(&payload));
+            if self.broker.hostile_permille > 0 {
+                if session.memory.len() == HOSTILE_MEMORY {
+                    session.memory.pop_front();
+                }
+                session.memory.push_back(Arc::clone(&payload));
+            }
+        }
+        if session.connected {
+            self.carry_down(device, kind, &payload);
+        } else if kind == Down::Ack {
+            if session.waiting.len() == SESSION_MESSAGES {
+                session.waiting.pop_front();
+            }
+            session.waiting.push_back((kind, payload));
+        }
+    }
+
+    fn carry_down(&mut self, device: usize, kind: Down, payload: &Arc<[u8]>) {
+        if kind == Down::Chunk && self.broker.sessions[device].clogged {
+            self.counts.lost += 1;
+            return;
+        }
+        let delays = self.quality.deliveries(&mut self.rng);
+        self.count(&delays);
+        for delay in delays {
+            let (to, payload) = match self.broker.tamper(device, kind, payload) {
+                Some(changed) => {
+                    self.counts.tampered += 1;
+                    changed
+                }
+                None => (device, Arc::clone(payload)),
+            };
+            self.queue.after(delay, Event::Down(to, kind, payload));
+        }
+    }
+
+    fn count(&mut self, delays: &[u64]) {
+        match delays.len() {
+            0 => self.counts.lost += 1,
+            1 => {}
+            _ => self.counts.doubled += 1,
+        }
+    }
+
+    /// A device connects: gets the retained message and what waited for it.
+    pub fn connect(&mut self, device: usize) {
+        let session = &mut self.broker.sessions[device];
+        session.connected = true;
+        let waiting = std::mem::take(&mut session.waiting);
+        let retained = session.retained.clone();
+        for (kind, payload) in retained.map(|payload| (Down::Director, payload)).into_iter().chain(waiting) {
+            self.carry_down(device, kind, &payload);
+        }
+    }
+
+    /// Returns whether the broker thinks a device is connected.
+    pub fn is_connected(&self, device: usize) -> bool {
+        self.broker.sessions[device].connected
+    }
+
+    /// The broker is up again: the plane hands over what it held.
+    pub fn broker_up(&mut self) {
+        self.broker.up = true;
+        for ((device, kind), payload) in std::mem::take(&mut self.broker.held) {
+            self.publish_down(device, kind, payload);
+        }
+        self.redeliver();
+    }
+
+    /// Everything that the plane has not acknowledged comes again.
+    pub fn redeliver(&mut self) {
+        let pending: Vec<Arc<Packet>> = self.broker.pending.values().cloned().collect();
+        for packet in pending {
+            let (low, high) = self.quality.delay_ms;
+            let delay = self.rng.between(low, high);
+            self.queue.after(delay, Event::Up(packet));
+        }
+    }
+}

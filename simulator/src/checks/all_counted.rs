@@ -1,0 +1,31 @@
+//! L2: in the end, what was counted of a device is what its durable windows held.
+use std::collections::BTreeMap;
+
+use pinnace_protocol::ids::BundleRef;
+use pinnace_protocol::sketch::Live;
+
+use super::CountedOnce;
+
+/// The sum of the windows whose commit is durable.
+#[derive(Debug, Default)]
+pub struct AllCounted(BTreeMap<(usize, BundleRef), Live>);
+
+impl AllCounted {
+    /// A window was closed and is durable.
+    pub fn closed(&mut self, device: usize, bundle: &BundleRef, live: &Live) -> Result<(), String> {
+        let sum = self.0.entry((device, bundle.clone())).or_insert_with(|| Live::with_layout(live.layout()));
+        sum.merge(live).map_err(|e| e.to_string())
+    }
+
+    /// Compares a device's durable windows with what was counted.
+    pub fn compare(&self, device: usize, counted: &CountedOnce) -> Result<(), String> {
+        for ((_, bundle), closed) in self.0.iter().filter(|((d, _), _)| *d == device) {
+            let found = counted.sum(device, bundle);
+            if found.map(Live::encode) != Some(closed.encode()) {
+                let rows = found.map_or(0, Live::rows);
+                return Err(format!("{bundle}: {rows} of its {} rows are counted", closed.rows()));
+            }
+        }
+        Ok(())
+    }
+}

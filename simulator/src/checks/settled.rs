@@ -1,0 +1,65 @@
+//! L1: in the end every reachable device runs what it should, or says why not.
+use pinnace_controlplane_core::views::DevicePage;
+use pinnace_protocol::ids::BundleRef;
+use pinnace_protocol::message::Phase;
+
+use crate::device::Device;
+use crate::engine::Fate;
+use crate::operator::Operator;
+use crate::options::Profile;
+use crate::plane::Plane;
+use crate::story::Node;
+
+/// Looks whether everything has settled; the first node that has not, and what it lacks.
+pub fn settled(
+    devices: &[Device],
+    plane: &Plane,
+    operator: &Operator,
+    profile: Profile,
+    is_damaged: impl Fn(usize) -> bool,
+) -> Result<(), (Node, String)> {
+    let steward = plane.steward().ok_or((Node::Plane, "the plane is down".to_owned()))?;
+    if let Some(version) = operator.open_wish() {
+        return Err((Node::Plane, format!("the operator still waits for version {version}")));
+    }
+    let is_open = |state: &str| !matches!(state, "completed" | "rolled-back" | "rollback-stuck");
+    if let Some(cell) = steward.rollouts().into_iter().find(|cell| is_open(cell.state)) {
+        return Err((Node::Plane, format!("{} is still {}", cell.id, cell.state)));
+    }
+    for device in devices.iter().filter(|d| !d.destroyed) {
+        let node = Node::Device(device.index);
+        let page = steward.device(&device.id).ok_or((node, "it never joined".to_owned()))?;
+        let Some(target) = &page.device.target else { continue };
+        let runs = device.engine.active.as_ref().map(|model| &model.bundle);
+        if runs == Some(&target.bundle) {
+            if page.device.runs() != runs {
+                return Err((node, format!("it runs {}, and the plane does not know", target.bundle)));
+            }
+        } else if !is_explained(device, &page, profile, is_damaged(device.index)) {
+            let (phase, accepted, told) = (page.device.phase, page.device.accepted, page.device.generation);
+            return Err((
+                node,
+                format!(
+                    "it should run {} and runs {}; {phase:?}, generation {accepted} of {told}",
+                    target.bundle,
+                    runs.map_or_else(|| "nothing".into(), BundleRef::to_string),
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether a device has said for good why it does not run its target, and may.
+fn is_explained(device: &Device, page: &DevicePage, profile: Profile, damaged: bool) -> bool {
+    let Some(failure) = page.device.failure.as_ref().filter(|_| page.device.phase == Phase::Failed) else {
+        return false;
+    };
+    let Some(target) = &page.device.target else { return true };
+    let is_bad = device.fate(target.bundle.version) != Fate::Healthy;
+    // Left alone for a day after three attempts in bad times.
+    let is_quarantined = failure.code.is_retryable();
+    let crash_loop = device.deaths_in_trial >= target.trial.tries && failure.code.as_str() == "crash-loop";
+    let tampered = failure.code.is_integrity() && (damaged || profile == Profile::Hostile);
+    is_bad || is_quarantined || crash_loop || tampered
+}

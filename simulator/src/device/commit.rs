@@ -1,0 +1,102 @@
+//! Commits: floors, pointers, ledger, in this order; the power may go at every boundary.
+use pinnace_agent_core::{Batch, Effect, Key, Op, Step, WindowDraft};
+use pinnace_protocol::sketch::Live;
+
+use super::{Death, Device, Died};
+use crate::checks::Check;
+use crate::disk::TwoSlot;
+use crate::env::Env;
+use crate::plant::Plant;
+use crate::rng::Rng;
+
+impl Device {
+    /// Passes a boundary: the fuse burns down.
+    pub(super) fn boundary(&mut self) -> Result<(), Died> {
+        match &mut self.fuse {
+            Some(fuse) if fuse.left == 0 => Err(Died),
+            Some(fuse) => {
+                fuse.left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a step's batch durable, then carries out its effects.
+    pub(super) fn carry_out(
+        &mut self,
+        env: &mut Env,
+        step: Step,
+        closed: Option<(&WindowDraft, &Live)>,
+    ) -> Result<(), Died> {
+        let (mut early, mut then) = (Vec::new(), step.then);
+        if env.plant == Plant::PublishBeforeCommit {
+            (early, then) = then.into_iter().partition(|effect| matches!(effect, Effect::Publish(_)));
+        }
+        for effect in early {
+            self.effect(env, effect);
+        }
+        if let Some(batch) = step.commit {
+            self.commit(env, batch, closed)?;
+        }
+        for effect in then {
+            self.effect(env, effect);
+            self.boundary()?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, env: &mut Env, mut batch: Batch, closed: Option<(&WindowDraft, &Live)>) -> Result<(), Died> {
+        let is_power = self.fuse.is_some_and(|fuse| fuse.death == Death::PowerCut);
+        let raises = batch.floors.is_some();
+        if let Some(bytes) = batch.floors.take() {
+            let files = if env.plant == Plant::FloorsInOneFile { 0..1 } else { 0..2 };
+            for at in files {
+                if self.boundary().is_err() {
+                    interrupt(&mut self.disk.floors, at, &bytes, is_power, &mut self.rng);
+                    return Err(Died);
+                }
+                self.disk.floors.write(at, &bytes);
+            }
+        }
+        let flush = env.plant != Plant::NoFlush;
+        if let Some(bytes) = batch.pointers.take() {
+            for at in 0..2 {
+                if self.boundary().is_err() {
+                    interrupt(&mut self.disk.pointers, at, &bytes, is_power, &mut self.rng);
+                    return Err(Died);
+                }
+                self.disk.write_pointers(at, &bytes, flush);
+            }
+        }
+        if env.plant == Plant::LoseWindows {
+            batch.ops.retain(|op| !matches!(op, Op::Put { key: Key::Window(_), .. }));
+        }
+        let interrupted = self.boundary().is_err();
+        // An interrupted batch is there as a whole or not at all.
+        if !interrupted || self.rng.chance(500) {
+            self.disk.commit_ledger(batch, flush);
+            if let Some((draft, live)) = closed {
+                let found = env.checks.closed.closed(self.index, &draft.bundle, live);
+                env.judge(Check::L2, self.node(), found);
+            }
+        }
+        if interrupted {
+            return Err(Died);
+        }
+        if raises {
+            let found = env.checks.floors.found(self.index, self.disk.floors());
+            env.judge(Check::S2, self.node(), found);
+        }
+        self.boundary()
+    }
+}
+
+/// The process died while one of two files was written.
+fn interrupt(file: &mut TwoSlot, at: usize, bytes: &[u8], is_power: bool, rng: &mut Rng) {
+    if is_power {
+        file.tear(at, bytes, rng);
+    } else if rng.chance(500) {
+        file.write(at, bytes);
+    }
+}

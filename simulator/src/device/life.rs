@@ -1,0 +1,143 @@
+//! Start, connection and death of a device's process.
+use pinnace_agent_core::{Agent, Effect, Event as CoreEvent, LoadRole};
+
+use super::{Death, Device, Fuse};
+use crate::checks::Check;
+use crate::engine::Engine;
+use crate::env::{Env, Event, Stimulus};
+use crate::limits::FUSE_MS;
+use crate::story::Moment;
+
+/// Until a lost connection is noticed, milliseconds at most: the keep-alive.
+const NOTICE_MS: u64 = 45_000;
+/// Between two tries to connect, milliseconds at most.
+const RECONNECT_MS: u64 = 60_000;
+
+impl Device {
+    /// Starts the process from what is on disk.
+    pub fn boot(&mut self, env: &mut Env) {
+        if self.destroyed || self.is_up() {
+            return;
+        }
+        self.life += 1;
+        self.booted_at = env.now();
+        self.engine = Engine::default();
+        (self.link, self.connect_tries, self.trial, self.timer_at) = (false, 0, None, None);
+        self.worker_free = env.now();
+        env.tell(self.node(), "starts");
+        let found = env.checks.floors.found(self.index, self.disk.floors());
+        env.judge(Check::S2, self.node(), found);
+        let mut config = self.config.clone();
+        (config.new_epoch, config.seed) = (self.rng.bits() >> 1, self.rng.bits());
+        let (agent, step) = Agent::recover(config, self.disk.stored(), self.now(env));
+        self.agent = Some(agent);
+        let loads = step.then.iter().any(|e| matches!(e, Effect::Load { role: LoadRole::Active, .. }));
+        let found = env.checks.runnable.started(self.index, loads);
+        env.judge(Check::S3, self.node(), found);
+        if self.fuse.is_some() {
+            let within = self.rng.between(1, FUSE_MS);
+            self.later(env, within, Stimulus::Fuse);
+        }
+        let (connect, window) = (self.rng.between(100, 8_000), self.rng.between(60_000, 600_000));
+        self.later(env, connect, Stimulus::Connect);
+        self.later(env, window, Stimulus::Window);
+        self.finish(env, step, None);
+    }
+
+    /// The process will die after some more boundaries, or soon when nothing is being done; one that is down dies
+    /// during its next start or soon after.
+    pub fn light(&mut self, env: &mut Env, fuse: Fuse) {
+        self.fuse = Some(fuse);
+        if self.is_up() {
+            let within = self.rng.between(1, FUSE_MS);
+            self.later(env, within, Stimulus::Fuse);
+        }
+    }
+
+    /// Puts a fuse out: chaos is over.
+    pub fn spare(&mut self) {
+        self.fuse = None;
+    }
+
+    /// The process dies now.
+    pub fn die(&mut self, env: &mut Env, death: Death, down_ms: u64) {
+        if self.agent.take().is_none() {
+            return;
+        }
+        if std::mem::take(&mut self.in_trial) {
+            self.deaths_in_trial += 1;
+        }
+        self.fuse = None;
+        self.link = false;
+        self.engine = Engine::default();
+        env.broker.disconnect(self.index);
+        match death {
+            Death::PowerCut => {
+                env.counts.power_cuts += 1;
+                self.disk.power_cut(&mut self.rng);
+                env.tell(self.node(), format_args!("loses power for {}", Moment(down_ms)));
+            }
+            Death::Crash => {
+                env.counts.crashes += 1;
+                self.disk.crash();
+                env.tell(self.node(), format_args!("its process dies, next start in {}", Moment(down_ms)));
+            }
+        }
+        env.queue.after(down_ms, Event::Boot(self.index));
+    }
+
+    /// One bit of a stored bundle flips.
+    pub fn rot(&mut self, env: &mut Env) {
+        if let Some(slot) = self.disk.slots.rot(&mut self.rng) {
+            env.checks.runnable.rotted(self.index);
+            env.tell(self.node(), format_args!("a bit flips in slot {slot}"));
+        }
+    }
+
+    /// Gone for good.
+    pub fn destroy(&mut self, env: &mut Env) {
+        self.die(env, Death::PowerCut, 0);
+        self.destroyed = true;
+        env.tell(self.node(), "is destroyed");
+    }
+
+    /// Tries to connect to the broker.
+    pub(super) fn connect(&mut self, env: &mut Env) {
+        if self.link {
+            return;
+        }
+        if self.offline || !env.broker.is_up() {
+            self.connect_tries = self.connect_tries.saturating_add(1);
+            let wait = (1_000_u64 << self.connect_tries.min(6)).min(RECONNECT_MS);
+            let wait = self.rng.between(wait / 2, wait);
+            return self.later(env, wait, Stimulus::Connect);
+        }
+        self.link = true;
+        self.connect_tries = 0;
+        env.connect(self.index);
+        env.tell(self.node(), "connects");
+        let mut nonce = [0; 16];
+        nonce.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&self.rng.bits().to_le_bytes()));
+        self.turn(env, CoreEvent::LinkUp { nonce }, None);
+    }
+
+    /// The broker's side of the connection is gone; the device notices later.
+    pub fn cut_off(&mut self, env: &mut Env) {
+        env.broker.disconnect(self.index);
+        if self.link {
+            let notice = self.rng.between(1, NOTICE_MS);
+            self.later(env, notice, Stimulus::LinkLost);
+        }
+    }
+
+    pub(super) fn link_lost(&mut self, env: &mut Env) {
+        if !self.link || env.is_connected(self.index) {
+            return;
+        }
+        self.link = false;
+        env.tell(self.node(), "notices that the connection is gone");
+        let again = self.rng.between(200, 10_000);
+        self.later(env, again, Stimulus::Connect);
+        self.turn(env, CoreEvent::LinkDown, None);
+    }
+}

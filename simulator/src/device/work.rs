@@ -1,0 +1,135 @@
+//! Slot work: rooms, chunks, seals, loads, one after the other.
+use pinnace_agent_core::{Event as CoreEvent, Job, LoadRole, LoadedInfo, SlotError, SlotName};
+use pinnace_protocol::message::{FailCode, Failure};
+
+use super::{Death, Device};
+use crate::checks::{Check, slot_is_free, verified};
+use crate::engine::Fate;
+use crate::env::{Env, Order};
+use crate::plant::Plant;
+
+/// What the stub says is free and needed when the disk is full, bytes.
+const FULL: SlotError = SlotError::DiskFull { need: 1_000_000, free: 10 };
+/// Milliseconds until a supervisor starts a process again that its model has killed.
+const SUPERVISOR_MS: u64 = 2_000;
+
+impl Device {
+    /// Does one piece of slot work and tells the core.
+    pub(super) fn work(&mut self, env: &mut Env, order: Order) {
+        if self.boundary().is_err() {
+            let fuse = self.fuse;
+            if let Some(fuse) = fuse {
+                self.die(env, fuse.death, fuse.down_ms);
+            }
+            return;
+        }
+        match order {
+            Order::Prepare(job, slot, plan) => {
+                let slot = self.touch(env, slot, "a prepare");
+                if self.disk_full {
+                    return self.turn(env, CoreEvent::SlotFailed { job, error: FULL }, None);
+                }
+                self.disk.slots.prepare(slot, &plan);
+                self.turn(env, CoreEvent::SlotPrepared { job }, None);
+            }
+            Order::Scan(job, slot) => match self.disk.slots.scan(swapped(env, slot)) {
+                Ok(present) => self.turn(env, CoreEvent::SlotScanned { job, present: &present }, None),
+                Err(why) => self.slot_failed(env, job, why),
+            },
+            Order::Write(job, slot, blob, offset, bytes) => {
+                let slot = self.touch(env, slot, "a write");
+                if let Err(why) = self.disk.slots.write(slot, blob, offset, &bytes) {
+                    self.slot_failed(env, job, why);
+                }
+            }
+            Order::Seal(job, slot) => {
+                let slot = self.touch(env, slot, "a seal");
+                match self.disk.slots.seal(slot, env.plant != Plant::SealWithoutSync) {
+                    Ok(()) => self.turn(env, CoreEvent::SlotSealed { job }, None),
+                    Err(why) => self.slot_failed(env, job, why),
+                }
+            }
+            Order::Load(job, slot, released, role) => self.load(env, job, slot, &released, role),
+            Order::Erase(slot) => {
+                let slot = self.touch(env, slot, "an erase");
+                self.disk.slots.erase(slot);
+            }
+            // A later candidate's load is queued behind this.
+            Order::DropCandidate => self.engine.candidate = None,
+        }
+    }
+
+    fn slot_failed(&mut self, env: &mut Env, job: Job, why: String) {
+        env.tell(self.node(), format_args!("slot work failed: {why}"));
+        self.turn(env, CoreEvent::SlotFailed { job, error: SlotError::Io(why) }, None);
+    }
+
+    /// Checks that a slot may be touched; returns the one that is.
+    fn touch(&self, env: &mut Env, slot: SlotName, what: &str) -> SlotName {
+        let slot = swapped(env, slot);
+        let found = slot_is_free(&self.disk, slot, what);
+        env.judge(Check::S4, self.node(), found);
+        slot
+    }
+
+    fn load(&mut self, env: &mut Env, job: Job, slot: SlotName, released: &[u8], role: LoadRole) {
+        let result = self.load_bytes(env, slot, released, role);
+        if role == LoadRole::Active {
+            let found =
+                env.checks.runnable.loaded(self.index, result.as_ref().map(|_| ()).map_err(|f| f.text.as_str()));
+            env.judge(Check::S3, self.node(), found);
+        }
+        let result = match (result, role) {
+            (Ok(info), LoadRole::Candidate) => {
+                let version = self.engine.candidate.as_ref().map_or(0, |model| model.bundle.version);
+                let fate = self.fate(version);
+                if fate == Fate::Crashes {
+                    return self.die(env, Death::Crash, SUPERVISOR_MS);
+                }
+                match fate.load_failure() {
+                    Some(failure) => {
+                        self.engine.candidate = None;
+                        Err(failure)
+                    }
+                    None => Ok(info),
+                }
+            }
+            (result, _) => result,
+        };
+        match &result {
+            Ok(_) => env.tell(self.node(), format_args!("has loaded slot {slot} as {role:?}")),
+            Err(f) => env.tell(self.node(), format_args!("cannot load slot {slot} as {role:?}: {}", f.text)),
+        }
+        self.turn(env, CoreEvent::Loaded { job, result }, None);
+    }
+
+    fn load_bytes(
+        &mut self,
+        env: &mut Env,
+        slot: SlotName,
+        released: &[u8],
+        role: LoadRole,
+    ) -> Result<LoadedInfo, Failure> {
+        if env.plant == Plant::SkipVerification {
+            let missing = || Failure { code: FailCode::Integrity, text: "the slot is empty".into() };
+            let folder = self.disk.slots.sealed(slot).ok_or_else(missing)?;
+            let found = verified(&env.repo, &folder.manifest, |d| folder.blobs.get(d).map(Vec::as_slice));
+            env.judge(Check::S1, self.node(), found);
+            return self.engine.load_unverified(role, folder);
+        }
+        let opened = self.disk.slots.open(slot, released);
+        let bundle = opened.map_err(|text| Failure { code: FailCode::Integrity, text })?;
+        let found = verified(&env.repo, bundle.manifest_bytes(), |digest| bundle.blob(&digest.0));
+        env.judge(Check::S1, self.node(), found);
+        self.engine.load(role, &bundle)
+    }
+}
+
+/// Returns the slot that a shell with planted bug takes for `slot`.
+fn swapped(env: &Env, slot: SlotName) -> SlotName {
+    match (env.plant, slot) {
+        (Plant::SwapSlots, SlotName::A) => SlotName::B,
+        (Plant::SwapSlots, SlotName::B) => SlotName::A,
+        (_, slot) => slot,
+    }
+}

@@ -1,0 +1,230 @@
+//! A device's virtual disk: a ledger, two-slot files, bundle folders; and what a power cut leaves of them.
+use std::collections::{BTreeMap, VecDeque};
+
+use pinnace_agent_core::{Batch, Key, Op, SlotName, Stored};
+use pinnace_protocol::cbor;
+use pinnace_protocol::ids::{BundleRef, Digest, Family, RolloutId};
+use pinnace_protocol::trust::{Floors, Recovered};
+use serde::Deserialize;
+
+use crate::rng::Rng;
+use crate::slots::Slots;
+
+/// Bytes of the checksum at the end of the pointers record.
+const SUM_BYTES: usize = 32;
+/// Bytes of a pointers record that are read.
+const POINTERS_MAX_BYTES: usize = 256 * 1024;
+
+/// A record in two files, written one after the other.
+#[derive(Debug, Clone, Default)]
+pub struct TwoSlot {
+    /// Both files as they are.
+    pub files: [Option<Vec<u8>>; 2],
+}
+
+impl TwoSlot {
+    /// Writes one file whole.
+    pub fn write(&mut self, at: usize, bytes: &[u8]) {
+        self.files[at] = Some(bytes.to_vec());
+    }
+
+    /// The power went while one file was written: old, new, or torn.
+    pub fn tear(&mut self, at: usize, bytes: &[u8], rng: &mut Rng) {
+        match rng.below(4) {
+            0 => {}
+            1 => self.write(at, bytes),
+            2 => self.write(at, &bytes[..rng.index(bytes.len())]),
+            _ => {
+                let mut torn = bytes.to_vec();
+                let from = rng.index(torn.len());
+                torn[from..].fill(0);
+                self.write(at, &torn);
+            }
+        }
+    }
+}
+
+/// Records committed in atomic batches.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    durable: BTreeMap<Key, Vec<u8>>,
+    /// Batches in the page cache only; empty unless the shell forgets to flush.
+    cached: VecDeque<Vec<Op>>,
+}
+
+impl Ledger {
+    /// Takes one batch; durable when flushed.
+    pub fn commit(&mut self, ops: Vec<Op>, flush: bool) {
+        self.cached.push_back(ops);
+        if flush {
+            self.settle(usize::MAX);
+        }
+    }
+
+    /// Makes the first `batches` of the cache durable and forgets the rest.
+    fn settle(&mut self, batches: usize) {
+        for op in self.cached.drain(..).take(batches).flatten() {
+            match op {
+                Op::Put { key, bytes } => drop(self.durable.insert(key, bytes)),
+                Op::Delete { key } => drop(self.durable.remove(&key)),
+            }
+        }
+    }
+}
+
+/// Everything that a device keeps.
+#[derive(Debug, Default)]
+pub struct Disk {
+    /// Version and time floors.
+    pub floors: TwoSlot,
+    /// Which slots hold what.
+    pub pointers: TwoSlot,
+    /// The records.
+    pub ledger: Ledger,
+    /// The bundles.
+    pub slots: Slots,
+    /// Pointers in the page cache only; none unless the shell forgets to flush.
+    cached_pointers: Option<Vec<u8>>,
+}
+
+/// A slot that the pointers name.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Pointer {
+    /// Which.
+    pub slot: SlotName,
+    #[serde(with = "serde_bytes")]
+    _released: Vec<u8>,
+    _bundle: BundleRef,
+    _manifest: Digest,
+    _counter: u64,
+    _generation: u64,
+    _rollout: Option<RolloutId>,
+}
+
+/// The pointers record as the core writes it; fields in the same order.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Pointers {
+    _format: u8,
+    generation: u64,
+    _releases: BTreeMap<Family, u64>,
+    /// The model that serves.
+    pub active: Option<Pointer>,
+    /// The model to go back to.
+    pub fallback: Option<Pointer>,
+}
+
+impl Disk {
+    /// Returns what the core is given at start.
+    pub fn stored(&self) -> Stored {
+        Stored {
+            floors: self.floors.files.clone(),
+            pointers: self.pointers.files.clone(),
+            records: self.ledger.durable.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            factory: None,
+        }
+    }
+
+    /// Returns the newest sound pointers.
+    pub fn pointers(&self) -> Option<Pointers> {
+        let read = |bytes: &Vec<u8>| {
+            let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(SUM_BYTES)?)?;
+            if Digest::of(body).0[..] != *sum {
+                return None;
+            }
+            cbor::decode::<Pointers>(body, POINTERS_MAX_BYTES).ok()
+        };
+        let mut sound: Vec<Pointers> = self.pointers.files.iter().flatten().filter_map(read).collect();
+        // The first file is written first: of two of one generation it is the newer.
+        sound.sort_by_key(|p| std::cmp::Reverse(p.generation));
+        sound.into_iter().next()
+    }
+
+    /// Returns whether the pointers on disk name this slot, so that nothing may touch it.
+    pub fn protects(&self, slot: SlotName) -> bool {
+        let pointers = self.pointers();
+        let named = pointers.iter().flat_map(|p| [&p.active, &p.fallback]).flatten().any(|p| p.slot == slot);
+        named || slot == SlotName::Factory
+    }
+
+    /// Returns the floors that a start would find.
+    pub fn floors(&self) -> Floors {
+        match Floors::recover(self.floors.files[0].as_deref(), self.floors.files[1].as_deref()) {
+            Recovered::Floors(floors) => floors,
+            Recovered::BothLost => Floors::default(),
+        }
+    }
+
+    /// Writes one of the pointers' files; durable when flushed.
+    pub fn write_pointers(&mut self, at: usize, bytes: &[u8], flush: bool) {
+        if flush {
+            self.pointers.write(at, bytes);
+        } else {
+            self.cached_pointers = Some(bytes.to_vec());
+        }
+    }
+
+    /// Writes the ledger's part of a batch.
+    pub fn commit_ledger(&mut self, batch: Batch, flush: bool) {
+        if !batch.ops.is_empty() {
+            self.ledger.commit(batch.ops, flush);
+        }
+    }
+
+    /// The process died: the page cache is written in the end.
+    pub fn crash(&mut self) {
+        self.ledger.settle(usize::MAX);
+        if let Some(bytes) = self.cached_pointers.take() {
+            (0..2).for_each(|at| self.pointers.write(at, &bytes));
+        }
+    }
+
+    /// The power went: of what was not synced, any part survives.
+    pub fn power_cut(&mut self, rng: &mut Rng) {
+        let survive = rng.index(self.ledger.cached.len() + 1);
+        self.ledger.settle(survive);
+        self.cached_pointers = None;
+        self.slots.power_cut(rng);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(seq: u64) -> Vec<Op> {
+        vec![Op::Put { key: Key::Window(seq), bytes: vec![1] }]
+    }
+
+    #[test]
+    fn a_flushed_batch_survives_and_a_cached_one_may() {
+        let mut seen = [false; 3];
+        for seed in 0..30 {
+            let mut disk = Disk::default();
+            disk.ledger.commit(put(1), true);
+            disk.ledger.commit(put(2), false);
+            disk.ledger.commit(put(3), false);
+            disk.power_cut(&mut Rng::stream(seed, "disk"));
+            let left = disk.ledger.durable.len();
+            assert!((1..=3).contains(&left));
+            seen[left - 1] = true;
+        }
+        assert_eq!(seen, [true; 3], "every prefix occurs");
+    }
+
+    #[test]
+    fn torn_files_are_old_new_or_damaged() {
+        let mut rng = Rng::stream(1, "disk");
+        let (mut old, mut new, mut torn) = (0, 0, 0);
+        for _ in 0..100 {
+            let mut file = TwoSlot::default();
+            file.write(0, b"old");
+            file.tear(0, b"newer", &mut rng);
+            match file.files[0].as_deref() {
+                Some(b"old") => old += 1,
+                Some(b"newer") => new += 1,
+                _ => torn += 1,
+            }
+        }
+        assert!(old > 0 && new > 0 && torn > 0);
+    }
+}

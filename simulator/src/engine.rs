@@ -1,0 +1,129 @@
+//! The engine stub: takes verified bundles and nothing else, and answers as the seed says.
+use std::sync::Arc;
+
+use pinnace_agent_core::{LoadRole, LoadedInfo};
+use pinnace_protocol::ids::{BundleRef, Digest};
+use pinnace_protocol::manifest::{Manifest, Role};
+use pinnace_protocol::message::{FailCode, Failure, TrialStats};
+use pinnace_protocol::sketch::{Layout, Profile};
+use pinnace_protocol::trust::VerifiedBundle;
+
+use crate::rng::Rng;
+use crate::slots::Folder;
+
+/// How a bundle does on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// As it should.
+    Healthy,
+    /// Too many inferences fail.
+    Errors,
+    /// Disagrees with the active model on the same inputs.
+    Disagrees,
+    /// Too slow.
+    Slow,
+    /// Answers the golden vectors wrongly.
+    Golden,
+    /// Ends the process in each load.
+    Crashes,
+}
+
+impl Fate {
+    /// Draws a way to be bad.
+    pub fn bad(rng: &mut Rng) -> Self {
+        [Self::Errors, Self::Disagrees, Self::Slow, Self::Golden, Self::Crashes][rng.index(5)]
+    }
+
+    /// Returns why a load fails, when it does.
+    pub fn load_failure(self) -> Option<Failure> {
+        (self == Self::Golden).then(|| Failure { code: FailCode::Golden, text: "planted".into() })
+    }
+
+    /// Returns the counters after `inferences`; `compared` when an active model answered the same inputs.
+    pub fn counters(self, inferences: u64, compared: bool) -> TrialStats {
+        let compared = if compared { inferences } else { 0 };
+        let good = TrialStats {
+            inferences,
+            varied: inferences > 1,
+            p95_us: 900,
+            baseline_p95_us: if compared > 0 { 800 } else { 0 },
+            compared,
+            disagreements: compared / 40,
+            ..TrialStats::default()
+        };
+        match self {
+            Self::Healthy | Self::Golden | Self::Crashes => good,
+            Self::Errors => TrialStats { errors: inferences / 3, ..good },
+            Self::Disagrees => TrialStats { disagreements: compared / 2, ..good },
+            Self::Slow => TrialStats { p95_us: 400_000, ..good },
+        }
+    }
+}
+
+/// A model in memory.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Which bundle.
+    pub bundle: BundleRef,
+    /// Digest of its reference profile.
+    pub profile: Digest,
+    /// The reference profile, compiled.
+    pub layout: Arc<Layout>,
+}
+
+/// Models in memory.
+#[derive(Debug, Default)]
+pub struct Engine {
+    /// The model that serves.
+    pub active: Option<Model>,
+    /// The one beside it.
+    pub candidate: Option<Model>,
+}
+
+impl Engine {
+    /// Takes a model in; the only way.
+    ///
+    /// # Errors
+    /// A failure when its manifest or profile cannot be used.
+    pub fn load(&mut self, role: LoadRole, bundle: &VerifiedBundle) -> Result<LoadedInfo, Failure> {
+        self.take(role, bundle.manifest_bytes(), |digest| bundle.blob(&digest.0))
+    }
+
+    /// Takes bytes that nobody verified: the door that [`crate::Plant::SkipVerification`] opens.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub fn load_unverified(&mut self, role: LoadRole, folder: &Folder) -> Result<LoadedInfo, Failure> {
+        self.take(role, &folder.manifest, |digest| folder.blobs.get(digest).map(Vec::as_slice))
+    }
+
+    fn take<'a>(
+        &mut self,
+        role: LoadRole,
+        manifest_bytes: &[u8],
+        read: impl Fn(&Digest) -> Option<&'a [u8]>,
+    ) -> Result<LoadedInfo, Failure> {
+        let fail = |text: String| Failure { code: FailCode::Load, text };
+        let manifest = Manifest::parse(manifest_bytes).map_err(|e| fail(e.to_string()))?;
+        let blob = manifest.blob(Role::Profile).ok_or_else(|| fail("it has no profile".into()))?;
+        let bytes = read(&blob.sha256).ok_or_else(|| fail("its profile is missing".into()))?;
+        let profile = Profile::from_json(bytes).map_err(|e| fail(e.to_string()))?;
+        let layout = Arc::clone(profile.layout());
+        let model = Model { bundle: manifest.bundle_ref(), profile: blob.sha256, layout: Arc::clone(&layout) };
+        match role {
+            LoadRole::Active => self.active = Some(model),
+            LoadRole::Candidate => self.candidate = Some(model),
+        }
+        Ok(LoadedInfo { variant: "fp32".into(), engine: "stub".into(), layout: Some(layout) })
+    }
+
+    /// Makes the candidate the active model; returns whether there was one.
+    pub fn promote(&mut self) -> bool {
+        let candidate = self.candidate.take();
+        let there = candidate.is_some();
+        if there {
+            self.active = candidate;
+        }
+        there
+    }
+}

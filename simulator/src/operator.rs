@@ -1,0 +1,149 @@
+//! The person who operates the fleet: publishes, starts rollouts, decides when one waits.
+use pinnace_controlplane_core::policy::{RolloutPolicy, SmallFleet};
+use pinnace_controlplane_core::views::RolloutCell;
+use pinnace_controlplane_core::{Command, Done};
+use pinnace_protocol::manifest::TrialPolicy;
+
+use crate::env::{Env, Event};
+use crate::limits::RETRIES_MAX;
+use crate::plane::Plane;
+use crate::repo::bundle_ref;
+use crate::rng::Rng;
+use crate::story::Node;
+
+/// Between two looks, milliseconds: at least and at most.
+const LOOK_MS: (u64, u64) = (45_000, 90_000);
+/// Milliseconds until an aborted good bundle is tried again: longer than the policy's quarantine.
+const AGAIN_MS: u64 = 15 * 60_000;
+
+/// A version that should reach the fleet.
+#[derive(Debug, Clone)]
+struct Wish {
+    version: u64,
+    not_before: u64,
+    /// Whether it does not wait for the wish before to have an outcome.
+    impatient: bool,
+    tries: u32,
+    outcome: Option<String>,
+}
+
+/// The operator.
+pub struct Operator {
+    wishes: Vec<Wish>,
+    policy: RolloutPolicy,
+    bad: Vec<u64>,
+    rng: Rng,
+}
+
+impl Operator {
+    /// Returns an operator who wants version 1 soon and version 2 at `second_ms`; versions in `bad` are bad.
+    pub fn new(mut rng: Rng, second_ms: u64, bad: Vec<u64>) -> Self {
+        let wish = |version, not_before, impatient| Wish { version, not_before, impatient, tries: 0, outcome: None };
+        let impatient = rng.chance(250);
+        let policy = RolloutPolicy {
+            canary: rng.between(1, 3) as u32,
+            waves_permille: vec![500, 1000],
+            bake_s: 120,
+            wave_deadline_s: 3600,
+            accept_deadline_s: 600,
+            silence_deadline_s: 1200,
+            rollback_deadline_s: 3600,
+            retry_base_s: 30,
+            quarantine_s: 300,
+            small_fleet: SmallFleet::Auto,
+            trial: TrialPolicy { deadline_s: 1800, ..TrialPolicy::default() },
+            ..RolloutPolicy::default()
+        };
+        let wishes = vec![wish(1, rng.between(60_000, 600_000), false), wish(2, second_ms, impatient)];
+        Self { wishes, policy, bad, rng }
+    }
+
+    /// Returns what is still wished for.
+    pub fn open_wish(&self) -> Option<u64> {
+        self.wishes.iter().find(|w| w.outcome.is_none()).map(|w| w.version)
+    }
+
+    /// Returns the outcome of every wish, in one sentence.
+    pub fn outcome(&self) -> String {
+        let each = self.wishes.iter().map(|w| match &w.outcome {
+            Some(outcome) => format!("{} {outcome}", bundle_ref(w.version)),
+            None => format!("{} has no outcome", bundle_ref(w.version)),
+        });
+        each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Looks at the rollouts and does what is to be done.
+    pub fn look(&mut self, env: &mut Env, plane: &mut Plane) {
+        let next = self.rng.between(LOOK_MS.0, LOOK_MS.1);
+        env.queue.after(next, Event::Operator);
+        for at in 0..self.wishes.len() {
+            let wish = &self.wishes[at];
+            if wish.outcome.is_some() {
+                continue;
+            }
+            if env.now() < wish.not_before {
+                return;
+            }
+            self.pursue(env, plane, at);
+            let impatient = self.wishes.get(at + 1).is_some_and(|w| w.impatient);
+            if self.wishes[at].outcome.is_none() && !impatient {
+                return;
+            }
+        }
+    }
+
+    fn pursue(&mut self, env: &mut Env, plane: &mut Plane, at: usize) {
+        let bundle = bundle_ref(self.wishes[at].version);
+        let Some(steward) = plane.steward() else { return };
+        if !steward.bundles().iter().any(|cell| cell.bundle == bundle) {
+            return plane.publish(env, bundle.version);
+        }
+        let newest = steward.rollouts().into_iter().filter(|cell| cell.bundle == bundle);
+        let Some(cell) = newest.max_by_key(|cell| (cell.created_at_ms, cell.id.clone())) else {
+            return self.create(env, plane, at);
+        };
+        match cell.state {
+            "completed" => self.wishes[at].outcome = Some("runs".into()),
+            "paused-inconclusive" => self.decide(env, plane, &cell),
+            "paused" | "paused-for-approval" => self.say(env, plane, &Command::Resume(cell.id)),
+            "rolled-back" | "rollback-stuck" => self.ended(env, plane, at, &cell),
+            _ => {}
+        }
+    }
+
+    /// A rollout waits for evidence that does not come.
+    fn decide(&mut self, env: &mut Env, plane: &mut Plane, cell: &RolloutCell) {
+        let command = if cell.tally.failed > 0 {
+            Command::Abort { rollout: cell.id.clone(), reason: "devices failed".into() }
+        } else {
+            Command::Resume(cell.id.clone())
+        };
+        self.say(env, plane, &command);
+    }
+
+    /// A rollout was taken back.
+    fn ended(&mut self, env: &mut Env, plane: &mut Plane, at: usize, cell: &RolloutCell) {
+        let superseded = self.wishes.iter().any(|w| w.version > self.wishes[at].version && w.tries > 0);
+        let wish = &mut self.wishes[at];
+        if self.bad.contains(&wish.version) || superseded || wish.tries >= RETRIES_MAX {
+            wish.outcome = Some(cell.state.into());
+        } else if env.now() >= wish.not_before + AGAIN_MS {
+            self.create(env, plane, at);
+        }
+    }
+
+    fn create(&mut self, env: &mut Env, plane: &mut Plane, at: usize) {
+        let bundle = bundle_ref(self.wishes[at].version);
+        let command = Command::CreateRollout { bundle, policy: self.policy.clone() };
+        if let Some(Ok(Done::Created(_))) = plane.command(env, &command) {
+            self.wishes[at].tries += 1;
+            self.wishes[at].not_before = env.now();
+        }
+    }
+
+    fn say(&mut self, env: &mut Env, plane: &mut Plane, command: &Command) {
+        if let Some(Err(refusal)) = plane.command(env, command) {
+            env.tell(Node::Plane, format_args!("refuses: {refusal}"));
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The image repository and the director's keys: real offline signatures, made by the trainer's own release code.
+use std::collections::BTreeMap;
+
+use pinnace_protocol::ids::{BundleRef, Digest, Family};
+use pinnace_protocol::manifest::{Blob, Compat, Feature, FeatureKind, Manifest, Role, SPEC, Signature, Task, Variant};
+use pinnace_protocol::sketch::{Column, Profile, ProfileBuilder};
+use pinnace_protocol::trust::author::{publish, sign};
+use pinnace_protocol::trust::names::target_name;
+use pinnace_protocol::trust::{Root, Signer, SigningKey, Snapshot, TargetFile, Targets, Timestamp, TufKey};
+use pinnace_trainer::bundle::Bundle;
+use pinnace_trainer::release::{Current, Signers, release};
+
+use crate::rng::Rng;
+
+/// The one family that is rolled out.
+pub const FAMILY: &str = "rain";
+/// Hardware class of every device.
+pub const HARDWARE: &str = "gateway";
+const YEAR_S: u64 = 365 * 86_400;
+/// Rows of a reference profile, and of one block of it.
+const PROFILE_ROWS: usize = 600;
+const PROFILE_BLOCK: u32 = 100;
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed([seed; 32])
+}
+
+fn public(seeds: &[u8]) -> Vec<TufKey> {
+    seeds.iter().map(|seed| key(*seed).key()).collect()
+}
+
+/// What the offline keys released.
+pub struct Release {
+    /// Manifest and blobs.
+    pub bundle: Bundle,
+    /// The manifest as signed.
+    pub manifest: Vec<u8>,
+    /// Its SHA-256.
+    pub digest: Digest,
+    /// The manifest's entry, with the custom section that both repositories must agree on.
+    pub target: TargetFile,
+}
+
+/// Everything that is published, and the keys.
+pub struct Repo {
+    /// The image repository's first root.
+    pub image_root: Vec<u8>,
+    /// The director's first root.
+    pub director_root: Vec<u8>,
+    /// Signs director bundles.
+    pub director_key: SigningKey,
+    /// Metadata by file name.
+    metadata: BTreeMap<String, Vec<u8>>,
+    /// Targets by file name.
+    targets: BTreeMap<String, Vec<u8>>,
+    releases: BTreeMap<u64, Release>,
+    top: Vec<u8>,
+    family: Option<Vec<u8>>,
+    last: Option<(Snapshot, Timestamp)>,
+    rng: Rng,
+}
+
+/// A fault of the simulator itself: its own inputs are sound by construction.
+const SOUND: &str = "the simulator's own documents are sound";
+
+fn signed(body: &impl pinnace_protocol::trust::Body, seeds: &[u8]) -> Vec<u8> {
+    let keys: Vec<SigningKey> = seeds.iter().map(|seed| key(*seed)).collect();
+    let signers: Vec<&dyn Signer> = keys.iter().map(|k| k as &dyn Signer).collect();
+    sign(body, &signers).expect(SOUND)
+}
+
+impl Repo {
+    /// Holds the ceremony: roots, keys, an empty repository. `now_s` is seconds since 1970.
+    pub fn new(now_s: u64, rng: Rng) -> Self {
+        let expires = now_s + 10 * YEAR_S;
+        let image = Root::new(
+            1,
+            expires,
+            &[
+                ("root", &public(&[1, 2, 3]), 2),
+                ("targets", &public(&[10]), 1),
+                ("snapshot", &public(&[20]), 1),
+                ("timestamp", &public(&[30]), 1),
+            ],
+        );
+        let online = public(&[60]);
+        let roles = ["targets", "snapshot", "timestamp"].map(|role| (role, online.as_slice(), 1));
+        let director = Root::new(1, expires, &[("root", &public(&[50]), 1), roles[0], roles[1], roles[2]]);
+        let mut repo = Self {
+            image_root: signed(&image, &[1, 2]),
+            director_root: signed(&director, &[50]),
+            director_key: key(60),
+            metadata: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            top: signed(&Targets::new(1, expires), &[10]),
+            family: None,
+            last: None,
+            rng,
+        };
+        repo.publish(now_s);
+        repo
+    }
+
+    fn publish(&mut self, now_s: u64) {
+        let mut roles: Vec<(&str, &[u8])> = vec![("targets", &self.top)];
+        roles.extend(self.family.as_deref().map(|family| (FAMILY, family)));
+        let previous = self.last.as_ref().map(|(snapshot, timestamp)| (snapshot, timestamp));
+        let expires = now_s + YEAR_S;
+        let done = publish(previous, &roles, (&key(20), expires), (&key(30), expires)).expect(SOUND);
+        self.metadata.extend(done.files);
+        self.last = Some((done.snapshot, done.timestamp));
+    }
+
+    /// Trains, signs and publishes a version.
+    pub fn release(&mut self, version: u64, now_s: u64) {
+        let bundle = train(version, now_s, &mut self.rng);
+        let current = Current { targets: self.top.clone(), family: self.family.clone() };
+        let (targets, trainer, approver) = (key(10), key(40), key(41));
+        let signers = Signers { targets: Some(&targets), trainer: &trainer, approver: &approver };
+        let done = release(&bundle, &[HARDWARE.into()], &current, &signers, now_s).expect(SOUND);
+        if let Some(top) = done.targets_metadata {
+            self.top = top;
+        }
+        let family: Targets = pinnace_protocol::trust::Envelope::parse(FAMILY, &done.metadata, done.metadata.len())
+            .expect(SOUND)
+            .body(FAMILY)
+            .expect(SOUND);
+        let path = bundle.manifest.target_path();
+        let target = family.targets[&path].clone();
+        self.family = Some(done.metadata);
+        let digest = Digest::of(&done.manifest);
+        self.targets.insert(target_name(&path, Some(&digest.0)), done.manifest.clone());
+        for (blob, content) in bundle.manifest.blobs.iter().zip(&bundle.contents) {
+            self.targets.insert(target_name(&blob.target_path(), Some(&blob.sha256.0)), content.clone());
+        }
+        self.releases.insert(version, Release { bundle, manifest: done.manifest, digest, target });
+        self.publish(now_s);
+    }
+
+    /// Returns a released version.
+    pub fn released(&self, version: u64) -> Option<&Release> {
+        self.releases.get(&version)
+    }
+
+    /// Returns the release whose manifest has this digest.
+    pub fn by_digest(&self, digest: &Digest) -> Option<&Release> {
+        self.releases.values().find(|r| r.digest == *digest)
+    }
+
+    /// Returns a metadata file by name.
+    pub fn metadata(&self, name: &str) -> Option<&[u8]> {
+        self.metadata.get(name).map(Vec::as_slice)
+    }
+
+    /// Returns a target file by name.
+    pub fn target(&self, name: &str) -> Option<&[u8]> {
+        self.targets.get(name).map(Vec::as_slice)
+    }
+
+    /// Returns a blob's bytes by its digest.
+    pub fn blob(&self, digest: &Digest) -> Option<&[u8]> {
+        self.target(&target_name(&digest.to_hex(), Some(&digest.0)))
+    }
+}
+
+/// Returns the family's version `version`.
+pub fn bundle_ref(version: u64) -> BundleRef {
+    BundleRef { family: Family::parse(FAMILY).expect(SOUND), version }
+}
+
+/// Makes a bundle: a model of random bytes (the engine is a stub), a real reference profile, a card.
+fn train(version: u64, now_s: u64, rng: &mut Rng) -> Bundle {
+    let size = rng.between(40_000, 150_000);
+    let mut model: Vec<u8> = (0..size.div_ceil(8)).flat_map(|_| rng.bits().to_le_bytes()).collect();
+    model.truncate(size as usize);
+    let profile = reference(rng);
+    let files = [
+        ("model.onnx", Role::Model, model),
+        ("profile.json", Role::Profile, profile.to_json()),
+        ("card.md", Role::Card, format!("# rain v{version}\n").into_bytes()),
+    ];
+    let feature = |name: &str, kind| Feature { name: name.into(), kind, unit: String::new() };
+    let skies = ["clear", "cloudy", "rain"].map(String::from).to_vec();
+    let manifest = Manifest {
+        spec: SPEC.into(),
+        family: bundle_ref(version).family,
+        version,
+        release_counter: version,
+        created: now_s,
+        compat: Compat { hardware: vec![HARDWARE.into()], arch: vec!["aarch64".into()], memory_mib: 16 },
+        signature: Signature {
+            task: Task::Classification,
+            input: "x".into(),
+            output: "p".into(),
+            label_output: None,
+            classes: vec!["dry".into(), "rain".into()],
+            features: vec![feature("wind", FeatureKind::Numeric), feature("sky", FeatureKind::Categorical(skies))],
+        },
+        variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["stub".into()] }],
+        blobs: files.iter().map(|(name, role, bytes)| Blob::describe(name, *role, bytes)).collect(),
+    };
+    Bundle { manifest, contents: files.into_iter().map(|(_, _, bytes)| bytes).collect() }
+}
+
+/// Returns the statistics of a training set drawn from the same world as the live rows.
+fn reference(rng: &mut Rng) -> Profile {
+    let wind: Vec<f64> = (0..PROFILE_ROWS).map(|_| wind(rng)).collect();
+    let sky: Vec<Option<&str>> = (0..PROFILE_ROWS).map(|_| Some(sky(rng))).collect();
+    ProfileBuilder::new(PROFILE_BLOCK)
+        .feature("wind", Column::Numeric { values: &wind, nulls: None }, 0.7)
+        .feature("sky", Column::Categorical(&sky), 0.3)
+        .build()
+        .expect(SOUND)
+}
+
+/// Returns one wind speed of this world.
+pub fn wind(rng: &mut Rng) -> f64 {
+    (rng.share() + rng.share()) * 10.0
+}
+
+/// Returns one sky of this world.
+pub fn sky(rng: &mut Rng) -> &'static str {
+    ["clear", "cloudy", "cloudy", "rain"][rng.index(4)]
+}

@@ -1,0 +1,196 @@
+//! Bundle folders on the virtual disk, as the agent's shell keeps them: a part being fetched, and a sealed folder.
+use std::collections::{BTreeMap, BTreeSet};
+
+use pinnace_agent_core::{SlotName, SlotPlan};
+use pinnace_protocol::ids::Digest;
+use pinnace_protocol::manifest::Manifest;
+use pinnace_protocol::trust::{Released, VerifiedBundle};
+
+use crate::rng::Rng;
+
+/// A folder with a bundle's files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Folder {
+    /// The manifest's file.
+    pub manifest: Vec<u8>,
+    /// Blobs by digest.
+    pub blobs: BTreeMap<Digest, Vec<u8>>,
+    /// Byte ranges (blob, from, to) that are in the page cache only.
+    unsynced: BTreeSet<(Digest, usize, usize)>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    part: Option<Folder>,
+    sealed: Option<Folder>,
+}
+
+/// All folders.
+#[derive(Debug, Default)]
+pub struct Slots(BTreeMap<SlotName, Slot>);
+
+impl Slots {
+    fn slot(&mut self, name: SlotName) -> &mut Slot {
+        self.0.entry(name).or_default()
+    }
+
+    /// Makes room: removes a sealed bundle, keeps a part of the same manifest, else preallocates.
+    pub fn prepare(&mut self, name: SlotName, plan: &SlotPlan) {
+        let slot = self.slot(name);
+        slot.sealed = None;
+        if slot.part.as_ref().is_none_or(|part| part.manifest != plan.manifest) {
+            let blobs = plan.blobs.iter().map(|b| (b.digest, vec![0; b.length as usize])).collect();
+            slot.part = Some(Folder { manifest: plan.manifest.clone(), blobs, unsynced: BTreeSet::new() });
+        }
+    }
+
+    /// Returns the chunks that are whole, by hashing every one.
+    ///
+    /// # Errors
+    /// A text when there is no such folder.
+    pub fn scan(&self, name: SlotName) -> Result<Vec<(Digest, u64)>, String> {
+        let part = self.0.get(&name).and_then(|slot| slot.part.as_ref()).ok_or("there is nothing to scan")?;
+        let manifest = Manifest::parse(&part.manifest).map_err(|e| e.to_string())?;
+        let mut present = Vec::new();
+        for blob in &manifest.blobs {
+            let Some(file) = part.blobs.get(&blob.sha256) else { continue };
+            let chunks = file.chunks(blob.chunk as usize).zip(blob.chunk_digests());
+            let whole = chunks.enumerate().filter(|(_, (piece, digest))| Digest::of(piece) == *digest);
+            present.extend(whole.map(|(index, _)| (blob.sha256, index as u64)));
+        }
+        Ok(present)
+    }
+
+    /// Writes a chunk into the page cache.
+    ///
+    /// # Errors
+    /// A text when there is no room for it.
+    pub fn write(&mut self, name: SlotName, blob: Digest, offset: u64, bytes: &[u8]) -> Result<(), String> {
+        let part = self.slot(name).part.as_mut().ok_or("there is no part to write to")?;
+        let file = part.blobs.get_mut(&blob).ok_or("there is no such blob")?;
+        let (from, to) = (offset as usize, offset as usize + bytes.len());
+        file.get_mut(from..to).ok_or("the chunk does not fit")?.copy_from_slice(bytes);
+        part.unsynced.insert((blob, from, to));
+        Ok(())
+    }
+
+    /// Gives a part its final name; with `sync` every byte is durable before that and hashed again.
+    ///
+    /// # Errors
+    /// A text when a blob is damaged or missing.
+    pub fn seal(&mut self, name: SlotName, sync: bool) -> Result<(), String> {
+        let slot = self.slot(name);
+        let part = slot.part.as_mut().ok_or("there is nothing to seal")?;
+        if sync {
+            part.unsynced.clear();
+            if let Some((digest, _)) = part.blobs.iter().find(|(digest, bytes)| Digest::of(bytes) != **digest) {
+                return Err(format!("blob {digest:?} is damaged"));
+            }
+        }
+        slot.sealed = slot.part.take();
+        Ok(())
+    }
+
+    /// Empties a slot.
+    pub fn erase(&mut self, name: SlotName) {
+        self.0.remove(&name);
+    }
+
+    /// Returns a sealed folder as it is.
+    pub fn sealed(&self, name: SlotName) -> Option<&Folder> {
+        self.0.get(&name)?.sealed.as_ref()
+    }
+
+    /// Reads a sealed slot and proves that it is what `released` names.
+    ///
+    /// # Errors
+    /// A text saying what is missing or differs.
+    pub fn open(&self, name: SlotName, released: &[u8]) -> Result<VerifiedBundle, String> {
+        let folder = self.sealed(name).ok_or("the slot holds no sealed bundle")?;
+        let released = Released::from_ledger(released).map_err(|e| e.to_string())?;
+        let verified = released.open_manifest(&folder.manifest).map_err(|e| e.to_string())?;
+        let manifest = Manifest::parse(verified.bytes()).map_err(|e| e.to_string())?;
+        let listed: Vec<_> = manifest.blobs.iter().map(|b| (b.sha256.0, b.length)).collect();
+        let blobs = folder.blobs.iter().map(|(digest, bytes)| (digest.0, bytes.clone())).collect();
+        VerifiedBundle::seal(verified, &listed, blobs).map_err(|e| e.to_string())
+    }
+
+    /// The power went: each range that was not synced is there, zeroed or torn.
+    pub fn power_cut(&mut self, rng: &mut Rng) {
+        let folders = self.0.values_mut().flat_map(|slot| [&mut slot.part, &mut slot.sealed]).flatten();
+        for folder in folders {
+            for (blob, from, to) in std::mem::take(&mut folder.unsynced) {
+                let Some(range) = folder.blobs.get_mut(&blob).and_then(|file| file.get_mut(from..to)) else { continue };
+                match rng.below(3) {
+                    0 => {}
+                    1 => range.fill(0),
+                    _ => {
+                        let at = rng.index(range.len());
+                        range[at..].fill(0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Flips one bit of a stored blob; returns where, or `None` when nothing is stored.
+    pub fn rot(&mut self, rng: &mut Rng) -> Option<SlotName> {
+        let sealed = self.0.iter_mut().filter_map(|(name, slot)| Some((*name, slot.sealed.as_mut()?)));
+        let mut files: Vec<(SlotName, &mut Vec<u8>)> =
+            sealed.flat_map(|(name, folder)| folder.blobs.values_mut().map(move |file| (name, file))).collect();
+        let at = rng.index(files.len());
+        let (name, file) = files.get_mut(at)?;
+        let byte = rng.index(file.len());
+        file[byte] ^= 1 << rng.below(8);
+        Some(*name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pinnace_agent_core::PlannedBlob;
+
+    fn written() -> (Slots, Digest) {
+        let bytes = vec![7; 1000];
+        let digest = Digest::of(&bytes);
+        let plan = SlotPlan {
+            digest,
+            manifest: b"m".to_vec(),
+            blobs: vec![PlannedBlob { digest, length: 1000, chunk: 32 * 1024 }],
+        };
+        let mut slots = Slots::default();
+        slots.prepare(SlotName::A, &plan);
+        slots.write(SlotName::A, digest, 0, &bytes).unwrap();
+        (slots, digest)
+    }
+
+    #[test]
+    fn a_sync_makes_chunks_safe() {
+        let (mut slots, digest) = written();
+        slots.seal(SlotName::A, true).unwrap();
+        for seed in 0..20 {
+            slots.power_cut(&mut Rng::stream(seed, "slots"));
+            assert_eq!(Digest::of(&slots.sealed(SlotName::A).unwrap().blobs[&digest]), digest);
+        }
+    }
+
+    #[test]
+    fn without_a_sync_a_cut_may_damage_them() {
+        let damaged = |seed| {
+            let (mut slots, digest) = written();
+            slots.seal(SlotName::A, false).unwrap();
+            slots.power_cut(&mut Rng::stream(seed, "slots"));
+            Digest::of(&slots.sealed(SlotName::A).unwrap().blobs[&digest]) != digest
+        };
+        assert!((0..20).any(damaged) && !(0..20).all(damaged));
+    }
+
+    #[test]
+    fn sealing_refuses_damage() {
+        let (mut slots, digest) = written();
+        slots.write(SlotName::A, digest, 0, b"x").unwrap();
+        assert!(slots.seal(SlotName::A, true).is_err());
+        assert!(slots.write(SlotName::A, digest, 999, b"xx").is_err());
+    }
+}
