@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ca::{CaError, CertificateAuthority, Identity, Peer, Serial};
 use crate::driver::{Clock, DriverError, DriverHandle, parse_key};
-use crate::limits::{DEVICES_MAX, TOKEN_LIFE_S, TOKENS_MAX};
+use crate::limits::{DEVICES_MAX, TOKEN_LIFE_MAX_S, TOKEN_LIFE_S, TOKENS_MAX};
 use crate::store::{Admission, Extra, Reader, StoreError};
 use crate::tls::DenyList;
 
@@ -26,7 +26,7 @@ pub enum JoinError {
     )]
     Taken(DeviceId),
     /// A field is not acceptable.
-    #[error("the request's field `{0}` is not acceptable\n  hint: update the older of agent and control plane")]
+    #[error("the request's field `{0}` is not acceptable\n  hint: look at its limits in the documentation, or update the older of the two sides")]
     Field(&'static str),
     /// The certificate cannot be renewed.
     #[error("this certificate cannot be renewed: {0}\n  hint: let the device join again with a new invitation")]
@@ -96,6 +96,10 @@ impl Admissions {
     /// [`JoinError::TooMany`] when too many are open.
     pub async fn invite(&self, device: Option<DeviceId>, life_s: Option<u64>) -> Result<(JoinToken, u64), JoinError> {
         let now = self.clock.unix_s();
+        let life_s = life_s.unwrap_or(TOKEN_LIFE_S);
+        if life_s == 0 || life_s > TOKEN_LIFE_MAX_S {
+            return Err(JoinError::Field("life_s"));
+        }
         if self.reader.open_tokens(now).await? >= TOKENS_MAX {
             return Err(JoinError::TooMany("open invitations"));
         }
@@ -103,7 +107,7 @@ impl Admissions {
         getrandom::fill(&mut secret).map_err(|e| JoinError::Random(e.to_string()))?;
         let (url, anchor) = self.anchor.clone();
         let token = JoinToken { url, secret: hex::encode(secret), anchor };
-        let expires = now.saturating_add(life_s.unwrap_or(TOKEN_LIFE_S));
+        let expires = now.saturating_add(life_s);
         let hash = token.secret_hash();
         self.driver.write(Extra::Invite { hash, device, created: now, expires }).await?;
         Ok((token, expires))

@@ -79,6 +79,8 @@ pub const HTTP_CONNECTIONS_MAX: usize = 256;
 
 /// Seconds a join token lives.
 pub const TOKEN_LIFE_S: u64 = 24 * 3_600;
+/// Seconds a join token may be asked to live.
+pub const TOKEN_LIFE_MAX_S: u64 = 90 * 24 * 3_600;
 /// Tokens alive at once.
 pub const TOKENS_MAX: i64 = 10_000;
 /// Devices of one plane.
@@ -94,6 +96,8 @@ pub const SNAPSHOT_LIFE_S: u64 = 14 * 24 * 3_600;
 pub const TIMESTAMP_LIFE_S: u64 = 3 * 24 * 3_600;
 /// Seconds that a director's metadata lives.
 pub const DIRECTOR_LIFE_S: u64 = 3 * 24 * 3_600;
+/// Versions of each metadata document kept: a device that is in the middle of a refresh still finds what it began with.
+pub const METADATA_VERSIONS_KEPT: u64 = 8;
 /// A document is signed anew when less than this part of its life is left: one third.
 pub const REFRESH_PART: u64 = 3;
 /// Milliseconds between two looks at the expiry of online metadata.

@@ -231,10 +231,9 @@ impl ControlPlane {
         let driver = {
             let stop = stop.clone();
             tokio::spawn(async move {
-                let outcome = driver.run(first, stop.clone()).await;
-                // Without the driver nothing else makes sense.
-                stop.cancel();
-                outcome
+                // Without the driver nothing else makes sense, however it ended.
+                let _guard = stop.clone().drop_guard();
+                driver.run(first, stop).await
             })
         };
         tasks.spawn(link.run(to_driver, stop.clone()));
@@ -314,8 +313,8 @@ async fn first_metadata(dir: &DataDir, writer: &mut Writer, reader: &Reader, now
     let keys = KeySet::create(&dir.keys())?;
     let first = ceremony::first_metadata(&keys, now)?;
     let extras = [
-        Extra::Metadata { repository: IMAGE, files: first.image },
-        Extra::Metadata { repository: DIRECTOR, files: first.director },
+        Extra::Metadata { repository: IMAGE, files: first.image, drop: Vec::new() },
+        Extra::Metadata { repository: DIRECTOR, files: first.director, drop: Vec::new() },
     ];
     writer.commit(&Default::default(), &extras).await?;
     Ok(keys)

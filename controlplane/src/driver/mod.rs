@@ -24,7 +24,7 @@ use crate::director::Director;
 use crate::limits;
 use crate::link::{FromLink, Keyring, UpMessage};
 use crate::outbox::{AckToken, Outbox};
-use crate::registry::{IMAGE, Registry};
+use crate::registry::{Candidate, IMAGE, Registry};
 use crate::store::{Extra, StoreError, Writer};
 
 use handle::{Request, View, Waiting};
@@ -210,8 +210,7 @@ impl Driver {
                 self.handle(&Event::Command { request, actor: &actor, command: &command }, turn);
             }
             Request::Publish { judged, reply } => {
-                turn.extras.push(Extra::Metadata { repository: IMAGE, files: judged.candidate.files });
-                turn.waiting.adopt = Some(judged.candidate.published);
+                Self::take_candidate(judged.candidate, turn);
                 turn.waiting.durable.push(reply);
                 let bundle = PublishedBundle {
                     manifest: &judged.manifest,
@@ -222,8 +221,7 @@ impl Driver {
                 self.handle(&Event::BundlePublished(bundle), turn);
             }
             Request::Refresh { candidate, reply } => {
-                turn.extras.push(Extra::Metadata { repository: IMAGE, files: candidate.files });
-                turn.waiting.adopt = Some(candidate.published);
+                Self::take_candidate(candidate, turn);
                 turn.waiting.durable.push(reply);
             }
             Request::Admit { admission, labels, reply } => {
@@ -245,6 +243,11 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    fn take_candidate(candidate: Candidate, turn: &mut Turn) {
+        turn.extras.push(Extra::Metadata { repository: IMAGE, files: candidate.files, drop: candidate.old });
+        turn.waiting.adopt = Some(candidate.published);
     }
 
     /// Makes a turn durable, then does what it asks for.

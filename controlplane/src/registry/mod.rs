@@ -8,11 +8,11 @@ pub mod release;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use pinnace_protocol::trust::{SigningKey, TrustError, author};
+use pinnace_protocol::trust::{SigningKey, Snapshot, TrustError, author};
 
 use crate::blobs::Blobs;
 use crate::keys::{KeyError, KeySet, Online};
-use crate::limits::{REFRESH_PART, SNAPSHOT_LIFE_S, TIMESTAMP_LIFE_S};
+use crate::limits::{METADATA_VERSIONS_KEPT, REFRESH_PART, SNAPSHOT_LIFE_S, TIMESTAMP_LIFE_S};
 
 pub use published::{Published, Target};
 pub use release::{Candidate, Release, ReleaseError};
@@ -92,6 +92,39 @@ impl Registry {
         )?;
         let mut files = previous.files().clone();
         files.extend(new.files.iter().map(|(name, bytes)| (name.clone(), bytes.clone().into())));
-        Ok(Candidate { files: new.files, published: Arc::new(Published::load(files)?) })
+        let old: Vec<String> = files.keys().filter(|name| is_old(name, &new.snapshot)).cloned().collect();
+        files.retain(|name, _| !old.contains(name));
+        Ok(Candidate { files: new.files, old, published: Arc::new(Published::load(files)?) })
+    }
+}
+
+/// Returns whether a file is [`METADATA_VERSIONS_KEPT`] versions older than the one that counts. Roots are kept for
+/// ever: a device that slept for years follows them one by one.
+fn is_old(name: &str, snapshot: &Snapshot) -> bool {
+    let Some((version, role)) = name.split_once('.').and_then(|(v, rest)| Some((v.parse::<u64>().ok()?, rest))) else {
+        return false;
+    };
+    let newest = match role {
+        "root.json" => return false,
+        "snapshot.json" => snapshot.header.version,
+        // Every other versioned file is a role that the snapshot pins.
+        pinned => snapshot.meta.get(pinned).map_or(0, |pin| pin.version),
+    };
+    version.saturating_add(METADATA_VERSIONS_KEPT) <= newest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pinnace_protocol::trust::MetaFile;
+
+    #[test]
+    fn only_files_that_nobody_asks_for_any_more_are_old() {
+        let mut snapshot = Snapshot::new(20, 0);
+        snapshot.set("rain", MetaFile::of(9, b""));
+        let old = ["12.snapshot.json", "1.rain.json"];
+        let kept = ["13.snapshot.json", "20.snapshot.json", "2.rain.json", "1.root.json", "timestamp.json", "1.wind.json"];
+        assert!(old.iter().all(|name| is_old(name, &snapshot)));
+        assert!(!kept.iter().any(|name| is_old(name, &snapshot)));
     }
 }

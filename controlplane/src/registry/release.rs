@@ -41,6 +41,8 @@ pub struct Release {
 pub struct Candidate {
     /// New files, the timestamp last.
     pub files: Vec<(String, Vec<u8>)>,
+    /// Names of files so old that no device still asks for them.
+    pub old: Vec<String>,
     /// What will be published.
     pub published: Arc<Published>,
 }

@@ -61,7 +61,8 @@ async fn a_device_that_joins_again_voids_its_old_certificate() {
 #[tokio::test]
 async fn what_was_written_is_there_after_opening_again_and_a_later_version_is_refused() {
     let (dir, mut writer, reader) = temp().await;
-    let file = Extra::Metadata { repository: "image", files: vec![("timestamp.json".into(), b"{}".to_vec())] };
+    let files = vec![("timestamp.json".into(), b"{}".to_vec())];
+    let file = Extra::Metadata { repository: "image", files, drop: vec![] };
     writer.commit(&Batch::default(), &[file]).await.unwrap();
     writer.put_setting("schema", &2_u64.to_le_bytes()).await.unwrap();
     // Without closing: as after a kill.

@@ -37,6 +37,8 @@ pub enum Extra {
         repository: &'static str,
         /// Names and contents.
         files: Vec<(String, Vec<u8>)>,
+        /// Names of files to delete.
+        drop: Vec<String>,
     },
     /// The last version signed for a device.
     Director {
@@ -218,7 +220,15 @@ impl Writer {
 
 async fn write_extra(tx: &mut SqliteTransaction<'_>, extra: &Extra) -> Result<(), StoreError> {
     match extra {
-        Extra::Metadata { repository, files } => {
+        Extra::Metadata { repository, files, drop } => {
+            for name in drop {
+                sqlx::query("DELETE FROM metadata WHERE repository = ? AND name = ?")
+                    .bind(*repository)
+                    .bind(name)
+                    .execute(&mut **tx)
+                    .await
+                    .map_err(sql("delete metadata"))?;
+            }
             for (name, bytes) in files {
                 sqlx::query("INSERT OR REPLACE INTO metadata (repository, name, bytes) VALUES (?, ?, ?)")
                     .bind(*repository)
