@@ -8,7 +8,7 @@ use pinnace_protocol::ids::DeviceId;
 use crate::http;
 use crate::join;
 use crate::run;
-use crate::sources::SourceArgs;
+use crate::sources::{SourceConfig, SourceError};
 
 /// Seconds a local request may take.
 const LOCAL_LIMIT_S: u64 = 10;
@@ -94,6 +94,53 @@ pub struct RunArgs {
     /// A file whose rows are predicted through the same router.
     #[command(flatten)]
     pub source: SourceArgs,
+}
+
+/// A file whose rows are predicted.
+#[derive(Args, Clone)]
+pub struct SourceArgs {
+    /// CSV or NDJSON file to predict, row by row.
+    #[arg(long)]
+    pub source: Option<PathBuf>,
+    /// Rows per second; as fast as possible when left out.
+    #[arg(long, requires = "source")]
+    pub rate: Option<f64>,
+    /// Rows to leave out at the start of the file.
+    #[arg(long, default_value_t = 0)]
+    pub skip: u64,
+    /// Take only every this many rows, so that devices can share a file.
+    #[arg(long, default_value_t = 1)]
+    pub stride: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    pub offset: u64,
+    /// Rows to take at most.
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// Column that holds the true answer.
+    #[arg(long)]
+    pub label_column: Option<String>,
+}
+
+impl SourceArgs {
+    /// Returns the replay that is asked for; none when no file is named.
+    ///
+    /// # Errors
+    /// [`SourceError`] when the file's kind is unknown or a number makes no sense.
+    pub fn config(&self) -> Result<Option<SourceConfig>, SourceError> {
+        let Some(path) = &self.source else { return Ok(None) };
+        let config = SourceConfig {
+            rate: self.rate,
+            skip: self.skip,
+            stride: self.stride,
+            offset: self.offset,
+            limit: self.limit,
+            label: self.label_column.clone(),
+            ..SourceConfig::of_file(path)?
+        };
+        config.check()?;
+        Ok(Some(config))
+    }
 }
 
 /// Where the local API is.

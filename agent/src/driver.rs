@@ -184,7 +184,7 @@ impl Driver {
                 _ = trial_look.tick(), if self.trial.is_some() => self.look_at_trial()?,
                 _ = promote_look.tick(), if self.promoting.is_some() => self.promote(),
                 _ = health_look.tick() => {
-                    let health = self.health.read();
+                    let health = self.health.measure(&self.hands.router);
                     self.turn(Event::Health(health))?;
                 }
                 () = sleep_until(wake) => self.turn(Event::Tick)?,

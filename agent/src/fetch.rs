@@ -1,5 +1,5 @@
 //! The HTTP fallback: one request at a time in the background, results go to the driver.
-use pinnace_agent_core::{FetchError, HttpId};
+use pinnace_agent_core::api::{FetchError, HttpId};
 use tokio::sync::{Semaphore, mpsc};
 
 use std::sync::Arc;

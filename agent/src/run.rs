@@ -22,9 +22,9 @@ use crate::join::{self, JoinError};
 use crate::ledger::{LedgerError, SledLedger};
 use crate::link::{self, LinkConfig};
 use crate::router::{Router, RouterConfig, RouterError, WindowLimits};
-use crate::serve::{self, ServeError, Status, StatusBoard};
+use crate::serve::{self, ServeError, SourceStatus, Status, StatusBoard};
 use crate::slots::Slots;
-use crate::sources::{self, SourceError};
+use crate::sources::{self, SourceConfig, SourceError};
 use crate::worker::Worker;
 
 /// Messages that may wait for the driver from each side.
@@ -92,6 +92,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     files::create_dir(&home)?;
     let identity = identity(&args).await?;
     let profile = pinnace_firmware_targets::builtin(&identity.device.device_profile)?;
+    let source = args.source.config()?;
 
     let search = LibrarySearch::of_this_system(args.ort.clone(), Vec::new());
     let policy = ProbePolicy::this_program()?;
@@ -150,8 +151,8 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
 
     let stop = CancellationToken::new();
     api(&args, &router, &board, revert, &stop).await?;
-    if args.source.is_given() {
-        sources::start(&args.source, position, router, board, stop.clone())?;
+    if let Some(source) = source {
+        tokio::spawn(replay(source, router, position.unwrap_or(0), board, stop.clone()));
     }
     let driver = tokio::spawn(driver.run(Inbox { link, fetched, done, windows, reverts }, stop.clone()));
     let mut driver = std::pin::pin!(driver);
@@ -242,6 +243,30 @@ async fn api(
         tokio::spawn(serve::serve_unix(listener, app, async move { ended.cancelled().await }));
     }
     Ok(())
+}
+
+/// Replays the file source and shows on the board how far it is.
+async fn replay(config: SourceConfig, router: Router, position: u64, board: StatusBoard, stop: CancellationToken) {
+    let path = config.path.display().to_string();
+    let shown = board.clone();
+    let progress = move |report: &sources::SourceReport| {
+        let status = SourceStatus {
+            path: path.clone(),
+            position: report.position,
+            rows: report.rows,
+            bad_cells: report.bad_cells,
+            finished: report.finished,
+        };
+        shown.update(|s| s.source = Some(status));
+    };
+    match sources::replay(config, router, position, stop, progress).await {
+        Ok(report) if report.finished => tracing::info!("the source is read to its end: {} rows answered", report.rows),
+        Ok(_) => {}
+        Err(e) => {
+            tracing::error!("{e}");
+            board.update(|s| s.notes.push(e.to_string()));
+        }
+    }
 }
 
 async fn asked_to_stop() {

@@ -26,6 +26,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Start the control plane: registry, broker, rollout engine, dashboard.
     Up(UpArgs),
+    /// Write what a Mosquitto needs to serve the fleet: certificate, access rules, configuration.
+    BrokerFiles(BrokerFilesArgs),
     /// Train a model from a CSV file and put it into a bundle.
     Train(TrainArgs),
     /// Sign a bundle and publish it to the registry.
@@ -127,6 +129,26 @@ pub struct UpArgs {
     /// Rows an interval needs before it is judged.
     #[arg(long, default_value_t = 1000)]
     pub interval_rows: u64,
+}
+
+/// `pinnace broker-files`.
+#[derive(Args)]
+pub struct BrokerFilesArgs {
+    /// Data folder of the control plane; made when it is not there.
+    #[arg(long, env = "PINNACE_DATA", default_value = "pinnace-data")]
+    pub data: PathBuf,
+    /// Address that Mosquitto listens on.
+    #[arg(long, default_value = "0.0.0.0:8883")]
+    pub listen: SocketAddr,
+    /// Host name or address that devices reach it by; more than one may be named.
+    #[arg(long)]
+    pub name: Vec<String>,
+    /// Tenant.
+    #[arg(long, default_value = "default")]
+    pub tenant: String,
+    /// Folder for the files.
+    #[arg(long)]
+    pub out: PathBuf,
 }
 
 /// `pinnace train`.

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Demo(a) => demo::run(a).await,
             Command::Up(a) => commands::up::run(a).await,
+            Command::BrokerFiles(a) => commands::broker::run(&a),
             Command::Train(a) => commands::train::run(a),
             Command::Publish(a) => commands::publish::run(a).await,
             Command::Device(c) => commands::device::run(c).await,

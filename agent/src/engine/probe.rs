@@ -222,3 +222,34 @@ fn end(child: &mut Child, closed: bool) -> Option<ExitStatus> {
 fn how_it_ended(status: &Option<ExitStatus>) -> String {
     status.map_or_else(|| "unknown".into(), |s| s.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn library_request() -> Request {
+        let engine = EngineName::Ort;
+        Request { engine, library: Some("/x.so".into()), memory_mib: 64, threads: 1, job: Job::Library }
+    }
+
+    #[test]
+    fn a_child_that_hangs_is_ended_at_its_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("hangs");
+        std::fs::write(&program, "#!/bin/sh\nexec sleep 600\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let start = Instant::now();
+        let found = run(&ProbePolicy::Child(program), &library_request(), &[0; 1 << 20], Duration::from_millis(200));
+        assert!(matches!(found, Err(EngineError::TimedOut { .. })), "{found:?}");
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn headers_that_lie_are_refused() {
+        let huge = u32::MAX.to_le_bytes();
+        for mut input in [&b""[..], b"\x02", &huge, b"\x02\0\0\0{}", b"\xff\0\0\0{}"] {
+            assert!(matches!(serve(&mut input), Err(EngineError::Probe { .. })), "{input:?}");
+        }
+    }
+}

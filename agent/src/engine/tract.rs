@@ -2,11 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 
 use pinnace_protocol::manifest::{Signature, Task};
-use tract_onnx::data_resolver::ModelDataResolver;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::dims;
@@ -19,18 +17,6 @@ use super::{Model, limits};
 /// How this engine is named in reports.
 pub(super) const LABEL: &str = "tract 0.23";
 const ENGINE: &str = "tract";
-
-/// Refuses tensors that live in other files: a model must not name paths of the device.
-struct NoFiles;
-
-impl ModelDataResolver for NoFiles {
-    fn read_bytes_from_path(&self, _: &mut Vec<u8>, path: &Path, _: usize, _: Option<usize>) -> TractResult<()> {
-        Err(TractError::msg(format!(
-            "the model keeps a tensor in the file {}; bundles hold whole models",
-            path.display()
-        )))
-    }
-}
 
 /// A loaded model: one plan for a single row, one for any number of rows.
 struct TractModel {
@@ -53,8 +39,7 @@ fn malformed(error: &TractError) -> EngineError {
 }
 
 fn load_inner(model: &[u8], signature: &Signature) -> Result<Box<dyn Model>, EngineError> {
-    let mut onnx = tract_onnx::onnx();
-    onnx.provider = Arc::new(NoFiles);
+    let onnx = tract_onnx::onnx();
     let mut proto = onnx.proto_model_for_read(&mut &*model).map_err(|e| malformed(&e))?;
     let graph = proto
         .graph
@@ -68,6 +53,7 @@ fn load_inner(model: &[u8], signature: &Signature) -> Result<Box<dyn Model>, Eng
     check_input(graph, signature)?;
     let features = signature.features.len();
     let plan = |batch: bool| -> TractResult<Arc<TypedRunnableModel>> {
+        // Without a path, tract refuses tensors that live in other files: a model must not name paths of the device.
         let parsed = onnx.parse(&proto, None)?;
         let graph = parsed.model;
         let rows = if batch { TDim::from(graph.symbols.sym("N")) } else { TDim::from(1) };

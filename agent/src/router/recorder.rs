@@ -137,11 +137,10 @@ impl Recorder {
     }
 
     /// Closes the open window, however small.
+    ///
+    /// Bounded although nothing is refused here: swaps ask [`Recorder::check_room`] first, and after a swap each
+    /// worker finishes at most one request of the model before, which costs at most two windows more.
     pub(super) fn close(&mut self) {
-        if self.parked.len() >= limits::PARKED_WINDOWS_MAX {
-            // Cannot happen while swaps ask `check_room`; keeping the window open loses nothing.
-            return;
-        }
         let Some(open) = self.open.take_if(|o| !o.live.is_empty()) else {
             self.open = None;
             return;

@@ -232,10 +232,10 @@ fn follow(shared: &Shared, stage: &Stage, handles: &mut Handles, job: &ShadowJob
 }
 
 fn compare(shared: &Shared, job: &ShadowJob, candidate: &Answers, active: &Answers) {
-    job.trial.compare(candidate, active, &job.labels);
     if let Some(id) = &job.id {
         shared.recent().add_both(id, &job.trial, candidate, active);
     }
+    job.trial.compare(candidate, active, &job.labels);
 }
 
 /// Returns the index of a class label.

@@ -67,6 +67,7 @@ pub async fn replay(
     let mut mapping: Option<Mapping> = None;
     while left != Some(0) {
         let next = tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(report),
             next = rows.recv() => next,
         };
@@ -76,6 +77,7 @@ pub async fn replay(
             Some(Err((line, source))) => return Err(SourceError::Read { path: config.path, line, source }),
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(report),
             () = pace.wait() => {}
         }
@@ -188,6 +190,7 @@ async fn offer(
             }
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return false,
             () = tokio::time::sleep(limits::RETRY_WAIT) => {}
         }

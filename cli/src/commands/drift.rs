@@ -18,7 +18,7 @@ pub async fn run(args: DriftArgs) -> Result<(), Failure> {
         None => newest(&client).await?,
     };
     let name: BundleRef = bundle.parse()?;
-    let page = client.get(&format!("/v1/drift/{}/{}", name.family, name.version)).await?;
+    let page = client.get(&format!("/v1/bundles/{}/{}/drift", name.family, name.version)).await?;
     if args.plane.output == Format::Json {
         output::json(&page);
         return Ok(());

@@ -1,4 +1,5 @@
 //! One file a noun; each command prints what it did and what to type next.
+pub mod broker;
 pub mod bundle;
 pub mod device;
 pub mod drift;

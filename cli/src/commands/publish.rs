@@ -26,7 +26,7 @@ pub async fn run(args: PublishArgs) -> Result<(), Failure> {
 
 /// Returns every hardware class known.
 pub fn all_hardware() -> Vec<String> {
-    pinnace_firmware_targets::builtin_names().iter().map(ToString::to_string).collect()
+    pinnace_firmware_targets::builtin_names().map(ToString::to_string).collect()
 }
 
 /// Signs `bundle` with the offline keys in `keys`, uploads its blobs, then releases it.

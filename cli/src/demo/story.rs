@@ -142,10 +142,11 @@ impl Story {
             | EventKind::DeviceFailed
             | EventKind::WindowRejected
             | EventKind::RetrainWanted => true,
-            // One line an interval would drown the rest: told when the sentence changes.
+            // One line an interval would drown the rest: told when other features drift than before.
             EventKind::Drift => {
-                let new = self.drift_told.as_deref() != Some(&event.text);
-                self.drift_told = Some(event.text.clone());
+                let words: String = event.text.chars().filter(|c| c.is_alphabetic()).collect();
+                let new = self.drift_told.as_ref() != Some(&words);
+                self.drift_told = Some(words);
                 new
             }
             EventKind::DeviceJoined
