@@ -32,7 +32,7 @@ pub mod store;
 pub mod tls;
 pub mod ui;
 
-pub use datadir::ADMIN_TOKEN_FILE;
+pub use datadir::{ADMIN_TOKEN_FILE, DataDir, authority};
 pub use error::PlaneError;
 pub use serve::{Config, ControlPlane, Handle, Mqtt};
 pub use state::{AppState, Inner};

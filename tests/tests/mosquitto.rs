@@ -1,0 +1,47 @@
+//! The whole loop over Eclipse Mosquitto from Debian, with the access rules and certificates that the plane writes.
+use std::net::TcpListener;
+
+use pinnace_tests::agent::{Agent, Source};
+use pinnace_tests::bundles::train;
+use pinnace_tests::data::{RAIN, weather};
+use pinnace_tests::plane::Plane;
+use pinnace_tests::process::{Process, pinnace};
+use pinnace_tests::wait::{STEP_S, wait_until};
+
+const LEARN: usize = 600;
+const LIVE: usize = 300;
+
+#[test]
+fn join_rollout_and_windows_work_over_mosquitto() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    // Mosquitto takes no port 0.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (data, files) = (dir.join("plane").display().to_string(), dir.join("broker"));
+    let out = files.display().to_string();
+    pinnace(&["broker-files", "--data", &data, "--listen", &address.to_string(), "--out", &out]).ok();
+    let config = files.join("mosquitto.conf").display().to_string();
+    let log = dir.join("mosquitto.log");
+    let start = || Process::other("mosquitto", &["-v".into(), "-c".into(), config.clone()], &log);
+    let mut broker = start();
+    broker.wait_for("running", STEP_S);
+
+    let plane = Plane::start_with(dir, &[], &["--broker", &address.to_string()]);
+    let csv = weather(&dir.join("learn.csv"), 0, LEARN);
+    plane.publish(&train(&csv, RAIN, "rain", 1, "logistic", &[]));
+    let live = weather(&dir.join("live.csv"), LEARN, LEARN + LIVE);
+    let source = Source { csv: &live, label: RAIN, rate: 20, stride: 1, offset: 0 };
+    let agent = Agent::start(&plane, dir, "station-1", Some(&source));
+    let id = plane.roll_out("rain/v1", &[]);
+    plane.wait_rollout(&id, &["completed"], STEP_S);
+    agent.wait_serving("rain/v1", STEP_S);
+
+    // The broker dies too: it keeps nothing, and nothing depends on it.
+    broker.kill_9();
+    broker = start();
+    broker.wait_for("running", STEP_S);
+    wait_until("every row to be counted once", STEP_S, || match plane.rows() {
+        Ok(rows) if rows == LIVE as u64 => Ok(()),
+        other => Err(format!("{other:?} of {LIVE}")),
+    });
+}
