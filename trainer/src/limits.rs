@@ -36,7 +36,9 @@ pub const MAX_LINE_SEARCH_STEPS: usize = 50;
 pub const MAX_DESIGN_CELLS: usize = 256 << 20;
 
 /// Leaves of one exported tree-ensemble node: tract as shipped walks the leaf table from its
-/// start for every tree, so large tables make it quadratic.
+/// start for every tree, so one large table is quadratic, while ONNX Runtime pays for each further
+/// node. CPU a row of 100 trees with 31 leaves, tract / ONNX Runtime: one node 1.7 ms / 21 us,
+/// 256 leaves a node 0.9 ms / 48 us, 64 leaves a node 0.8 ms / 88 us.
 pub const MAX_LEAVES_PER_NODE: usize = 256;
 /// Golden vectors of a model: they travel in the bundle and run on every device.
 pub const MAX_GOLDEN: usize = 256;

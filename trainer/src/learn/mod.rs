@@ -93,7 +93,8 @@ pub(crate) struct Fitted {
 /// Returns a model of `data`.
 ///
 /// `holdout`, if given, is used for early stopping and for the reported loss only; its classes
-/// and categories are matched by name.
+/// and categories are matched by name. Figures on the rows that stopped training are a little
+/// too good; judge by other rows where that matters.
 ///
 /// Errors: parameters out of range, no label, one class only, nothing to learn from, or a
 /// holdout with other columns or classes.
