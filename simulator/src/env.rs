@@ -198,10 +198,10 @@ impl Env {
 
     /// Notes what a check found; the first finding ends the run.
     pub fn judge(&mut self, check: Check, node: Node, found: Result<(), String>) {
-        if let Err(sentence) = found {
-            if self.broken.is_none() {
-                self.broken = Some(Broken { check, node, sentence, at: self.now() });
-            }
+        if let Err(sentence) = found
+            && self.broken.is_none()
+        {
+            self.broken = Some(Broken { check, node, sentence, at: self.now() });
         }
     }
 }

@@ -7,6 +7,9 @@ use super::limits;
 use super::trial::Trial;
 use crate::engine::Answers;
 
+/// A trial, and the classes that candidate and active model gave, per row.
+type Pairs = (Arc<Trial>, Vec<(usize, usize)>);
+
 /// What is kept of one answered request.
 #[derive(Debug)]
 pub(super) struct Remembered {
@@ -15,7 +18,7 @@ pub(super) struct Remembered {
     /// Class and score that the answering model gave, per row.
     pub(super) rows: Vec<(usize, f32)>,
     /// The other model's classes, when a trial is on and it has answered: candidate first, then active.
-    pub(super) both: Option<(Arc<Trial>, Vec<(usize, usize)>)>,
+    pub(super) both: Option<Pairs>,
 }
 
 /// Answered requests, the oldest forgotten first.

@@ -33,7 +33,8 @@ pub fn odds(evidence: f64) -> String {
     match evidence {
         e if e >= 1e6 => format!("10^{:.0}:1", e.log10().floor()),
         e if e >= 10.0 => format!("{}:1", count(e.round() as u64)),
-        e => format!("{e:.1}:1"),
+        e if e >= 0.1 => format!("{e:.1}:1"),
+        _ => "under 0.1:1".into(),
     }
 }
 
@@ -81,7 +82,7 @@ pub fn ago(at_ms: u64, now_ms: u64) -> Markup {
 /// Returns a measured value with few digits.
 pub fn value(v: f64) -> String {
     match v.abs() {
-        a if a == 0.0 => "0".into(),
+        0.0 => "0".into(),
         a if a >= 1000.0 => format!("{v:.0}"),
         a if a >= 10.0 => format!("{v:.1}"),
         a if a >= 0.01 => format!("{v:.2}"),
