@@ -164,7 +164,9 @@ pub enum AgentError {
     #[error(transparent)]
     Name(#[from] pinnace_protocol::ids::IdError),
     /// The local API does not answer.
-    #[error("no agent answers at {0}: {1}\n  hint: start it with `pinnace-agent run`, or name its address with --listen")]
+    #[error(
+        "no agent answers at {0}: {1}\n  hint: start it with `pinnace-agent run`, or name its address with --listen"
+    )]
     Local(SocketAddr, String),
 }
 

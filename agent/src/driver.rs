@@ -4,7 +4,9 @@
 //! the process, and the supervisor's restart lets recovery decide.
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use pinnace_agent_core::api::{Batch, Config, Effect, Event, Key, Level, Op, SlotName, Step, Stored, UpMessage, WindowDraft};
+use pinnace_agent_core::api::{
+    Batch, Config, Effect, Event, Key, Level, Op, SlotName, Step, Stored, UpMessage, WindowDraft,
+};
 use pinnace_agent_core::{Agent, api::Job};
 use pinnace_protocol::ids::{DeviceId, TenantId};
 use pinnace_protocol::message::{Report, ReportKey};
@@ -148,7 +150,13 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriverError`] when the first commit fails.
-    pub fn recover(config: Config, stored: Stored, memory: Memory, hands: Hands, health: HealthProbe) -> Result<Self, DriverError> {
+    pub fn recover(
+        config: Config,
+        stored: Stored,
+        memory: Memory,
+        hands: Hands,
+        health: HealthProbe,
+    ) -> Result<Self, DriverError> {
         let started = Instant::now();
         let (tenant, device) = (config.tenant.clone(), config.device.clone());
         let (agent, step) = Agent::recover(config, stored, now(started));
@@ -237,9 +245,8 @@ impl Driver {
     }
 
     fn window(&mut self, closed: ClosedWindow) -> Result<(), DriverError> {
-        let position = closed
-            .source_position
-            .map(|p| Change::Put { key: POSITION_KEY.into(), value: p.to_be_bytes().to_vec() });
+        let position =
+            closed.source_position.map(|p| Change::Put { key: POSITION_KEY.into(), value: p.to_be_bytes().to_vec() });
         let draft = WindowDraft {
             bundle: closed.bundle,
             profile: closed.profile,
@@ -294,7 +301,9 @@ impl Driver {
                 self.hands.worker.send(Order::Write(job, slot, blob, offset, bytes))
             }
             Effect::Seal { job, slot } => self.hands.worker.send(Order::Seal(job, slot)),
-            Effect::Load { job, slot, released, role } => self.hands.worker.send(Order::Load(job, slot, released, role)),
+            Effect::Load { job, slot, released, role } => {
+                self.hands.worker.send(Order::Load(job, slot, released, role))
+            }
             Effect::StartTrial { job, slot, policy } => {
                 self.start_trial(job, slot, policy);
                 true

@@ -13,7 +13,9 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
 /// Says why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS cannot be set up from {what}: {why}\n  hint: the device's identity is damaged; join again with a new token")]
+#[error(
+    "TLS cannot be set up from {what}: {why}\n  hint: the device's identity is damaged; join again with a new token"
+)]
 pub struct TlsSetupError {
     /// Which part is unusable.
     pub what: &'static str,
@@ -42,8 +44,8 @@ pub fn tls_config(ca_pem: &str, identity: Option<(&str, &str)>) -> Result<Arc<ru
             let chain = CertificateDer::pem_slice_iter(cert_pem.as_bytes())
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|e| bad("the device certificate")(e.to_string()))?;
-            let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
-                .map_err(|e| bad("the device key")(e.to_string()))?;
+            let key =
+                PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|e| bad("the device key")(e.to_string()))?;
             builder.with_client_auth_cert(chain, key).map_err(|e| bad("the device certificate")(e.to_string()))?
         }
     };

@@ -19,7 +19,9 @@ use crate::files::{self, FileError};
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// There is none yet.
-    #[error("this device has not joined a control plane: {0} has no identity\n  hint: run `pinnace-agent join <token>` first; `pinnace device invite` makes the token")]
+    #[error(
+        "this device has not joined a control plane: {0} has no identity\n  hint: run `pinnace-agent join <token>` first; `pinnace device invite` makes the token"
+    )]
     Missing(PathBuf),
     /// A file is damaged.
     #[error("identity file {path} is damaged: {why}\n  hint: join again with a new token; the running model is kept")]

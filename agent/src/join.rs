@@ -19,7 +19,9 @@ pub enum JoinError {
     #[error(transparent)]
     Token(#[from] pinnace_protocol::join::TokenError),
     /// The plane cannot be reached.
-    #[error("the control plane at {url} does not answer: {why}\n  hint: check the address, the network and that `pinnace up` runs")]
+    #[error(
+        "the control plane at {url} does not answer: {why}\n  hint: check the address, the network and that `pinnace up` runs"
+    )]
     Unreachable {
         /// Where it was looked for.
         url: String,
@@ -58,7 +60,8 @@ pub async fn join(
     let anchor = fetch_anchor(&token).await?;
 
     // Kept before it is sent: when the answer is lost, the very same request gets the same certificate again.
-    let pending = match Pending::load(home)?.filter(|p| p.request.secret == token.secret && p.request.device == device) {
+    let pending = match Pending::load(home)?.filter(|p| p.request.secret == token.secret && p.request.device == device)
+    {
         Some(pending) => pending,
         None => Pending::make(home, &token, device, device_profile, labels)?,
     };
@@ -72,7 +75,11 @@ pub async fn join(
     if !ok {
         return Err(JoinError::Refused(problem_text(status.as_u16(), &body)));
     }
-    let reply: JoinReply = serde_json::from_slice(&body).map_err(|e| JoinError::Refused(format!("its answer does not parse: {e}\n  hint: update the older of agent and control plane")))?;
+    let reply: JoinReply = serde_json::from_slice(&body).map_err(|e| {
+        JoinError::Refused(format!(
+            "its answer does not parse: {e}\n  hint: update the older of agent and control plane"
+        ))
+    })?;
     let identity = Identity {
         device: DeviceRecord {
             tenant: reply.tenant,
@@ -109,7 +116,13 @@ impl Pending {
         Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok()))
     }
 
-    fn make(home: &Path, token: &JoinToken, device: DeviceId, device_profile: &str, labels: Vec<String>) -> Result<Self, JoinError> {
+    fn make(
+        home: &Path,
+        token: &JoinToken,
+        device: DeviceId,
+        device_profile: &str,
+        labels: Vec<String>,
+    ) -> Result<Self, JoinError> {
         let key_error = |e: rcgen::Error| JoinError::Key(e.to_string());
         let mut report_seed = [0_u8; 32];
         getrandom::fill(&mut report_seed).map_err(|e| JoinError::Key(e.to_string()))?;

@@ -25,13 +25,17 @@ pub enum Change {
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// Another process holds it.
-    #[error("the ledger {path} is in use by another process\n  hint: only one agent may run per --home; stop the other one")]
+    #[error(
+        "the ledger {path} is in use by another process\n  hint: only one agent may run per --home; stop the other one"
+    )]
     InUse {
         /// Its folder.
         path: PathBuf,
     },
     /// Cannot be opened, read or written.
-    #[error("the ledger {path} failed to {action}: {why}\n  hint: check free space and the disk; the agent restarts by itself and goes on from the last commit")]
+    #[error(
+        "the ledger {path} failed to {action}: {why}\n  hint: check free space and the disk; the agent restarts by itself and goes on from the last commit"
+    )]
     Failed {
         /// Its folder.
         path: PathBuf,
@@ -78,7 +82,9 @@ impl SledLedger {
             .flush_every_ms(None)
             .open()
             .map_err(|e| match &e {
-                sled::Error::Io(io) if io.to_string().contains("lock") || io.kind() == std::io::ErrorKind::WouldBlock => {
+                sled::Error::Io(io)
+                    if io.to_string().contains("lock") || io.kind() == std::io::ErrorKind::WouldBlock =>
+                {
                     LedgerError::InUse { path: path.into() }
                 }
                 _ => LedgerError::Failed { path: path.into(), action: "open", why: e.to_string() },

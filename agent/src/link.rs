@@ -119,7 +119,9 @@ async fn poll(client: AsyncClient, mut eventloop: EventLoop, filter: String, eve
                     failures = 0;
                     Some(LinkEvent::Up)
                 } else {
-                    Some(LinkEvent::Down("the broker refuses our topics\n  hint: is this certificate for this tenant and device?".into()))
+                    Some(LinkEvent::Down(
+                        "the broker refuses our topics\n  hint: is this certificate for this tenant and device?".into(),
+                    ))
                 }
             }
             Ok(Event::Incoming(Packet::Publish(publish))) => {
@@ -138,7 +140,8 @@ async fn poll(client: AsyncClient, mut eventloop: EventLoop, filter: String, eve
                 eventloop.pending.clear();
                 let wait = backoff_ms(failures);
                 failures = failures.saturating_add(1);
-                let text = format!("{e}; next attempt in {:.1} s\n  hint: is the broker reachable?", wait as f64 / 1000.0);
+                let text =
+                    format!("{e}; next attempt in {:.1} s\n  hint: is the broker reachable?", wait as f64 / 1000.0);
                 if events.send(LinkEvent::Down(text)).await.is_err() {
                     return;
                 }

@@ -183,12 +183,7 @@ async fn identity(args: &RunArgs) -> Result<Identity, RunError> {
     }
 }
 
-fn config(
-    args: &RunArgs,
-    identity: &Identity,
-    profile: &DeviceProfile,
-    engines: &Engines,
-) -> Result<Config, RunError> {
+fn config(args: &RunArgs, identity: &Identity, profile: &DeviceProfile, engines: &Engines) -> Result<Config, RunError> {
     let anchor = &identity.anchor;
     let mut key = [0; 32];
     hex::decode_to_slice(&anchor.plane_key, &mut key).map_err(|_| RunError::Anchor("message key"))?;

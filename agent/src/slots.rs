@@ -27,7 +27,9 @@ pub const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum SlotError {
     /// No room for the bundle.
-    #[error("no room for the bundle: {need} bytes are needed, {free} are free\n  hint: free some space on the device; the download starts again by itself")]
+    #[error(
+        "no room for the bundle: {need} bytes are needed, {free} are free\n  hint: free some space on the device; the download starts again by itself"
+    )]
     DiskFull {
         /// Bytes needed, with the reserve.
         need: u64,
@@ -35,7 +37,9 @@ pub enum SlotError {
         free: u64,
     },
     /// A blob on disk is not what the manifest says.
-    #[error("blob {blob} in slot {slot} is damaged\n  hint: it is fetched again by itself; if this returns, replace the storage")]
+    #[error(
+        "blob {blob} in slot {slot} is damaged\n  hint: it is fetched again by itself; if this returns, replace the storage"
+    )]
     Damaged {
         /// The slot.
         slot: &'static str,

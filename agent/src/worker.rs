@@ -63,7 +63,12 @@ impl Worker {
     ///
     /// # Errors
     /// An I/O error when the system refuses a thread.
-    pub fn start(slots: Slots, engines: Arc<Engines>, router: Router, done: mpsc::Sender<Done>) -> std::io::Result<Self> {
+    pub fn start(
+        slots: Slots,
+        engines: Arc<Engines>,
+        router: Router,
+        done: mpsc::Sender<Done>,
+    ) -> std::io::Result<Self> {
         let (orders, inbox) = queue::sync_channel(JOBS_MAX);
         let hands = Hands { slots, engines, router };
         let thread = std::thread::Builder::new().name("slots".into()).spawn(move || {
@@ -134,8 +139,7 @@ impl Hands {
 
     fn load(&self, slot: SlotName, released: &[u8], role: LoadRole) -> Result<LoadedInfo, Failure> {
         let failed = |code, text: String| Failure { code, text: cut(text) };
-        let released =
-            Released::from_ledger(released).map_err(|e| failed(FailCode::Integrity, e.to_string()))?;
+        let released = Released::from_ledger(released).map_err(|e| failed(FailCode::Integrity, e.to_string()))?;
         let (bundle, _) = self.slots.open_bundle(slot, &released).map_err(|e| failed(code_of(&e), e.to_string()))?;
         let loaded = self.engines.load(&bundle).map_err(|e| failed(e.fail_code(), e.to_string()))?;
         let info = LoadedInfo {

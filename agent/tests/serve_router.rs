@@ -300,7 +300,7 @@ async fn too_many_requests_are_refused_and_the_rest_is_answered() {
     let slow: Behaviour = Arc::new(move |rows: &Matrix| {
         entered.lock().unwrap().send(()).unwrap();
         gate.lock().unwrap().recv().unwrap();
-        Ok(Answers::new(Matrix::new(2, vec![0.4, 0.6].repeat(rows.rows()))?, true))
+        Ok(Answers::new(Matrix::new(2, [0.4, 0.6].repeat(rows.rows()))?, true))
     });
     router.install(fake(1, slow)).unwrap();
     let ask = |router: &Router| {
@@ -308,7 +308,7 @@ async fn too_many_requests_are_refused_and_the_rest_is_answered() {
         tokio::spawn(async move { router.infer(request(&router, &[0.0; FEATURES])).await })
     };
     let running = ask(&router);
-    tokio::task::spawn_blocking(move || has_entered.recv_timeout(PATIENCE).map(|()| has_entered))
+    let _has_entered = tokio::task::spawn_blocking(move || has_entered.recv_timeout(PATIENCE).map(|()| has_entered))
         .await
         .unwrap()
         .unwrap();

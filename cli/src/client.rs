@@ -38,9 +38,10 @@ impl Client {
     /// # Errors
     /// [`Failure`] when the HTTP client cannot be built.
     pub fn new(plane: &Plane) -> Result<Self, Failure> {
-        let token = plane.token.clone().or_else(|| {
-            std::fs::read_to_string(plane.data.join(ADMIN_TOKEN_FILE)).ok().map(|t| t.trim().into())
-        });
+        let token = plane
+            .token
+            .clone()
+            .or_else(|| std::fs::read_to_string(plane.data.join(ADMIN_TOKEN_FILE)).ok().map(|t| t.trim().into()));
         Self::at(&plane.url, token)
     }
 
@@ -77,9 +78,15 @@ impl Client {
         if status.is_success() {
             return Ok(body);
         }
-        let text = serde_json::from_slice::<Problem>(&body)
-            .map_or_else(|_| format!("the control plane answered {status}\n  hint: is this address a Pinnace control plane?"), |p| p.to_string());
-        let code = if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) { AUTH } else { crate::output::FAILED };
+        let text = serde_json::from_slice::<Problem>(&body).map_or_else(
+            |_| format!("the control plane answered {status}\n  hint: is this address a Pinnace control plane?"),
+            |p| p.to_string(),
+        );
+        let code = if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            AUTH
+        } else {
+            crate::output::FAILED
+        };
         Err(Failure::coded(code, text))
     }
 

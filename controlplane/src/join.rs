@@ -26,7 +26,9 @@ pub enum JoinError {
     )]
     Taken(DeviceId),
     /// A field is not acceptable.
-    #[error("the request's field `{0}` is not acceptable\n  hint: look at its limits in the documentation, or update the older of the two sides")]
+    #[error(
+        "the request's field `{0}` is not acceptable\n  hint: look at its limits in the documentation, or update the older of the two sides"
+    )]
     Field(&'static str),
     /// The certificate cannot be renewed.
     #[error("this certificate cannot be renewed: {0}\n  hint: let the device join again with a new invitation")]

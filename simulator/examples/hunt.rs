@@ -22,5 +22,8 @@ fn main() {
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    println!("{seeds} seeds, {broken} broken, {events} events, {seconds:.1} s, {:.0} events/s", events as f64 / seconds);
+    println!(
+        "{seeds} seeds, {broken} broken, {events} events, {seconds:.1} s, {:.0} events/s",
+        events as f64 / seconds
+    );
 }

@@ -28,7 +28,24 @@ impl TwoSlot {
         self.files[at] = Some(bytes.to_vec());
     }
 
-    /// The power went while one file was written: old, new, or torn.
+    /// The process died or the power went while one file was replaced: the old or the new content is there whole.
+    pub fn interrupt(&mut self, at: usize, bytes: &[u8], rng: &mut Rng) {
+        if rng.chance(500) {
+            self.write(at, bytes);
+        }
+    }
+
+    /// One of two equal files is damaged; returns whether that could be done without losing the record.
+    pub fn damage(&mut self, rng: &mut Rng) -> bool {
+        let sound = self.files[0].is_some() && self.files[0] == self.files[1];
+        if let Some(bytes) = self.files[rng.index(2)].as_mut().filter(|_| sound) {
+            let at = rng.index(bytes.len());
+            bytes[at] ^= 1 << rng.below(8);
+        }
+        sound
+    }
+
+    /// The power went while one file was written in place: old, new, or torn.
     pub fn tear(&mut self, at: usize, bytes: &[u8], rng: &mut Rng) {
         match rng.below(4) {
             0 => {}

@@ -53,7 +53,7 @@ pub enum Fault {
         /// For how long.
         for_ms: u64,
     },
-    /// One bit of a stored bundle flips.
+    /// One bit of a stored bundle, or of one file of floors or pointers, flips.
     BitRot {
         /// Which device.
         device: usize,

@@ -11,7 +11,7 @@ pub const HOURS_MAX: u32 = 24 * 365;
 /// Hours of chaos at most; the rest heals.
 pub const CHAOS_HOURS_MAX: u64 = 8;
 /// Lines of each story that are kept for a failure.
-pub const STORY_LINES: usize = 20;
+pub const STORY_LINES: usize = 400;
 /// Bytes of one line of a story.
 pub const LINE_MAX_BYTES: usize = 240;
 /// Messages that a broker keeps for a client that is away; the oldest goes first.

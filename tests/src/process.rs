@@ -186,12 +186,11 @@ impl Process {
     /// # Panics
     /// When it does not within `seconds`.
     pub fn ended(&mut self, seconds: u64) -> ExitStatus {
-        let status = wait_until("the end of the process", seconds, || match self.child.try_wait() {
+        wait_until("the end of the process", seconds, || match self.child.try_wait() {
             Ok(Some(status)) => Ok(status),
             Ok(None) => Err("it runs".to_owned()),
             Err(e) => Err(e.to_string()),
-        });
-        status
+        })
     }
 }
 

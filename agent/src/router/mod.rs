@@ -274,8 +274,12 @@ impl Router {
         }
         match tokio::time::timeout(limits::REQUEST_TIME, answer).await {
             Ok(Ok(answer)) => answer,
-            // The worker let go of the request without an answer: only a defect or the end of the process does that.
-            Ok(Err(_)) => Err(InferError::Stopping),
+            Ok(Err(_)) if shared.stopping.load(Ordering::Acquire) => Err(InferError::Stopping),
+            // The worker let go of the request without an answer: only a defect of ours does that.
+            Ok(Err(_)) => {
+                let (engine, why) = ("the router".into(), "a worker let go of the request".into());
+                Err(InferError::Engine(EngineError::Panicked { engine, why }))
+            }
             Err(_) => Err(InferError::Deadline { limit: limits::REQUEST_TIME }),
         }
     }

@@ -1,5 +1,5 @@
 //! Bundles from the sample models below `tests/data`, as a device would have verified them.
-#![expect(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -38,7 +38,12 @@ pub fn run(args: &BrokerFilesArgs) -> Result<(), Failure> {
     let files = Files { authority: &authority, certificate: &certificate, key: &key, acl: &acl };
     write(&conf, &config_file(args.listen, files), OPEN)?;
     let name = args.name.first().cloned().unwrap_or_else(|| args.listen.ip().to_string());
-    line(format!("Wrote {}. The user that runs Mosquitto must own {} and {}.", conf.display(), key.display(), acl.display()));
+    line(format!(
+        "Wrote {}. The user that runs Mosquitto must own {} and {}.",
+        conf.display(),
+        key.display(),
+        acl.display()
+    ));
     line(format!("Next: mosquitto -c {}, then pinnace up --broker {name}:{}", conf.display(), args.listen.port()));
     Ok(())
 }
@@ -58,5 +63,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };
-    file().map_err(|e| Failure::error(format!("{} cannot be written: {e}\n  hint: name another folder with --out", path.display())))
+    file().map_err(|e| {
+        Failure::error(format!("{} cannot be written: {e}\n  hint: name another folder with --out", path.display()))
+    })
 }

@@ -31,12 +31,22 @@ pub async fn run(command: BundleCommand) -> Result<(), Failure> {
                     vec![bundle_text(&b["bundle"]), state.into(), number("devices"), number("rows")]
                 })
                 .collect();
-            output::table(&["bundle", "state", "devices", "rows seen"], rows, "No bundles yet. Next: pinnace train, then pinnace publish");
+            output::table(
+                &["bundle", "state", "devices", "rows seen"],
+                rows,
+                "No bundles yet. Next: pinnace train, then pinnace publish",
+            );
         }
         BundleCommand::Inspect { dir } => {
             let bundle = Bundle::load(&dir)?;
             let m = &bundle.manifest;
-            line(format!("{} (release {}): {} features, classes {:?}, every blob matches the manifest", m.bundle_ref(), m.release_counter, m.signature.features.len(), m.signature.classes));
+            line(format!(
+                "{} (release {}): {} features, classes {:?}, every blob matches the manifest",
+                m.bundle_ref(),
+                m.release_counter,
+                m.signature.features.len(),
+                m.signature.classes
+            ));
             let rows = m
                 .blobs
                 .iter()

@@ -34,7 +34,11 @@ pub async fn run(command: DeviceCommand) -> Result<(), Failure> {
             }
             line(format!("{device}: {}", page["why"].as_str().unwrap_or("")));
             for event in page["timeline"].as_array().into_iter().flatten() {
-                line(format!("  {}  {}", output::clock(event["at_ms"].as_u64().unwrap_or(0)), event["text"].as_str().unwrap_or("")));
+                line(format!(
+                    "  {}  {}",
+                    output::clock(event["at_ms"].as_u64().unwrap_or(0)),
+                    event["text"].as_str().unwrap_or("")
+                ));
             }
         }
         DeviceCommand::Invite { device, life, plane } => {
@@ -45,13 +49,18 @@ pub async fn run(command: DeviceCommand) -> Result<(), Failure> {
                 return Ok(());
             }
             line(&reply.token);
-            line("On the device: pinnace-agent join --device NAME <token>, then pinnace-agent run. The token works once.");
+            line(
+                "On the device: pinnace-agent join --device NAME <token>, then pinnace-agent run. The token works once.",
+            );
         }
         DeviceCommand::Label { device, labels, plane } => {
             let device = DeviceId::parse(&device)?;
             let body = SetLabels { labels: labels.clone() };
             Client::new(&plane)?.send(Method::PUT, &format!("/v1/devices/{device}/labels"), &body).await?;
-            line(format!("{device} is labelled {}.", if labels.is_empty() { "with nothing".into() } else { labels.join(", ") }));
+            line(format!(
+                "{device} is labelled {}.",
+                if labels.is_empty() { "with nothing".into() } else { labels.join(", ") }
+            ));
         }
     }
     Ok(())

@@ -26,7 +26,11 @@ pub async fn run(args: DriftArgs) -> Result<(), Failure> {
     line(format!("{bundle}: {}", page["sentence"].as_str().unwrap_or("")));
     line(page["persistence"].as_str().unwrap_or(""));
     let rows = page["features"].as_array().into_iter().flatten().map(row).collect();
-    output::table(&["feature", "weight", "newest PSI*", "over time (. calm, w watch, A act)"], rows, "No rows were counted yet.");
+    output::table(
+        &["feature", "weight", "newest PSI*", "over time (. calm, w watch, A act)"],
+        rows,
+        "No rows were counted yet.",
+    );
     Ok(())
 }
 
@@ -34,10 +38,9 @@ async fn newest(client: &Client) -> Result<String, Failure> {
     let list = client.get("/v1/bundles").await?;
     let items = list.as_array().or_else(|| list["items"].as_array()).cloned().unwrap_or_default();
     let running = items.iter().filter(|b| b["devices"].as_u64().unwrap_or(0) > 0);
-    running
-        .max_by_key(|b| b["published_at_ms"].as_u64())
-        .map(|b| bundle_text(&b["bundle"]))
-        .ok_or_else(|| Failure::error("no bundle runs anywhere\n  hint: `pinnace bundle ls`, then `pinnace rollout start <bundle>`"))
+    running.max_by_key(|b| b["published_at_ms"].as_u64()).map(|b| bundle_text(&b["bundle"])).ok_or_else(|| {
+        Failure::error("no bundle runs anywhere\n  hint: `pinnace bundle ls`, then `pinnace rollout start <bundle>`")
+    })
 }
 
 fn row(feature: &Value) -> Vec<String> {

@@ -23,7 +23,10 @@ pub async fn run(args: EventsArgs) -> Result<(), Failure> {
     let newest = client.newest_events(args.last).await?;
     newest.items.iter().for_each(print);
     let mut after = newest.items.last().map(|e| e.seq);
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         tokio::time::sleep(LOOK).await;
         let page = match after {
             Some(after) => client.events(Some(after)).await?,
@@ -32,5 +35,4 @@ pub async fn run(args: EventsArgs) -> Result<(), Failure> {
         page.items.iter().for_each(print);
         after = page.items.last().map(|e| e.seq).or(after);
     }
-    Ok(())
 }

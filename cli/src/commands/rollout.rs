@@ -22,7 +22,8 @@ pub async fn run(command: RolloutCommand) -> Result<(), Failure> {
             let mut chosen = match policy {
                 None => RolloutPolicy::default(),
                 Some(path) => {
-                    let bytes = std::fs::read(&path).map_err(|e| Failure::error(format!("{}: {e}\n  hint: check the path", path.display())))?;
+                    let bytes = std::fs::read(&path)
+                        .map_err(|e| Failure::error(format!("{}: {e}\n  hint: check the path", path.display())))?;
                     serde_json::from_slice(&bytes).map_err(|e| Failure::error(format!("{} is no policy: {e}\n  hint: `{{\"canary\": 5}}` is one; fields left out have their defaults", path.display())))?
                 }
             };
@@ -67,7 +68,11 @@ async fn list(plane: &Plane) -> Result<(), Failure> {
             ]
         })
         .collect();
-    output::table(&["rollout", "bundle", "state", "wave", "last decision"], rows, "No rollouts yet. Next: pinnace rollout start <bundle>");
+    output::table(
+        &["rollout", "bundle", "state", "wave", "last decision"],
+        rows,
+        "No rollouts yet. Next: pinnace rollout start <bundle>",
+    );
     Ok(())
 }
 
@@ -79,7 +84,12 @@ async fn status(rollout: &str, plane: &Plane) -> Result<(), Failure> {
         print_page(&page);
     }
     match outcome(&page) {
-        Some(false) => Err(Failure::coded(FAILED, format!("rollout {rollout} did not reach the fleet\n  hint: the reasons are above; `pinnace events` has all of them"))),
+        Some(false) => Err(Failure::coded(
+            FAILED,
+            format!(
+                "rollout {rollout} did not reach the fleet\n  hint: the reasons are above; `pinnace events` has all of them"
+            ),
+        )),
         Some(true) | None => Ok(()),
     }
 }
@@ -92,7 +102,14 @@ fn print_page(page: &Value) {
         .flatten()
         .map(|w| {
             let number = |key: &str| w[key].as_u64().unwrap_or(0).to_string();
-            vec![w["name"].as_str().unwrap_or("").into(), w["place"].as_str().unwrap_or("").into(), number("quota"), number("exposed"), number("healthy"), number("failed")]
+            vec![
+                w["name"].as_str().unwrap_or("").into(),
+                w["place"].as_str().unwrap_or("").into(),
+                number("quota"),
+                number("exposed"),
+                number("healthy"),
+                number("failed"),
+            ]
         })
         .collect();
     output::table(&["wave", "place", "quota", "exposed", "healthy", "failed"], rows, "");
@@ -119,11 +136,23 @@ async fn follow(client: &Client, rollout: &str, timeout: u64) -> Result<(), Fail
         }
         match outcome(&page) {
             Some(true) => return Ok(()),
-            Some(false) => return Err(Failure::coded(FAILED, format!("rollout {rollout} was taken back\n  hint: `pinnace rollout status {rollout}` has the evidence"))),
+            Some(false) => {
+                return Err(Failure::coded(
+                    FAILED,
+                    format!(
+                        "rollout {rollout} was taken back\n  hint: `pinnace rollout status {rollout}` has the evidence"
+                    ),
+                ));
+            }
             None => {}
         }
         if started.elapsed().as_secs() >= timeout {
-            return Err(Failure::coded(TIMEOUT, format!("rollout {rollout} goes on after {timeout} s\n  hint: watch it again, or `pinnace rollout abort {rollout}`")));
+            return Err(Failure::coded(
+                TIMEOUT,
+                format!(
+                    "rollout {rollout} goes on after {timeout} s\n  hint: watch it again, or `pinnace rollout abort {rollout}`"
+                ),
+            ));
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -27,7 +27,10 @@ pub fn run(command: SimCommand) -> Result<(), Failure> {
                 }
                 options.seed = options.seed.wrapping_add(1);
             }
-            line(format!("{seeds} seeds held every invariant: {events} events in {:.1} s.", started.elapsed().as_secs_f64()));
+            line(format!(
+                "{seeds} seeds held every invariant: {events} events in {:.1} s.",
+                started.elapsed().as_secs_f64()
+            ));
             Ok(())
         }
     }

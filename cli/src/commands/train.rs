@@ -23,12 +23,14 @@ const CSV_MAX_BYTES: u64 = pinnace_trainer::limits::MAX_CSV_BYTES as u64;
 pub fn run(args: TrainArgs) -> Result<(), Failure> {
     let length = std::fs::metadata(&args.csv).map(|m| m.len()).unwrap_or(0);
     if length > CSV_MAX_BYTES {
-        return Err(Failure::error(format!("{} has {length} bytes, at most {CSV_MAX_BYTES} are read\n  hint: train on a part of it", args.csv.display())));
+        return Err(Failure::error(format!(
+            "{} has {length} bytes, at most {CSV_MAX_BYTES} are read\n  hint: train on a part of it",
+            args.csv.display()
+        )));
     }
     let bytes = std::fs::read(&args.csv)
         .map_err(|e| Failure::error(format!("{} cannot be read: {e}\n  hint: check the path", args.csv.display())))?;
-    let mut options =
-        if args.regression { CsvOptions::values(&args.label) } else { CsvOptions::classes(&args.label) };
+    let mut options = if args.regression { CsvOptions::values(&args.label) } else { CsvOptions::classes(&args.label) };
     options.drop = args.drop;
     if args.from.is_some() || args.to.is_some() {
         options.rows = Some(args.from.unwrap_or(0)..args.to.unwrap_or(usize::MAX));
@@ -51,11 +53,20 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     let outcome = train(&data, &recipe, true)?;
     outcome.bundle.save(&args.out)?;
     let model = outcome.bundle.content(Role::Model).map_or(0, <[u8]>::len);
-    line(format!("Trained {} on {} rows: {}.", outcome.bundle.manifest.bundle_ref(), data.rows(), quality(&outcome.evaluation)));
+    line(format!(
+        "Trained {} on {} rows: {}.",
+        outcome.bundle.manifest.bundle_ref(),
+        data.rows(),
+        quality(&outcome.evaluation)
+    ));
     for (feature, share) in outcome.model.ranked().into_iter().take(5) {
         line(format!("  {:>5.1} %  {feature}", share * 100.0));
     }
-    line(format!("Bundle in {} (model {model} bytes). Next: pinnace publish {}", args.out.display(), args.out.display()));
+    line(format!(
+        "Bundle in {} (model {model} bytes). Next: pinnace publish {}",
+        args.out.display(),
+        args.out.display()
+    ));
     Ok(())
 }
 

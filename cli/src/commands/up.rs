@@ -11,9 +11,12 @@ pub async fn run(args: UpArgs) -> Result<(), Failure> {
     let mqtt = match &args.broker {
         None => Mqtt::Embedded { addr: args.mqtt },
         Some(broker) => {
-            let (host, port) = broker.rsplit_once(':').and_then(|(h, p)| Some((h.to_string(), p.parse().ok()?))).ok_or_else(|| {
-                Failure::error(format!("`{broker}` is no broker address\n  hint: write host:port, e.g. mqtt.example.org:8883"))
-            })?;
+            let (host, port) =
+                broker.rsplit_once(':').and_then(|(h, p)| Some((h.to_string(), p.parse().ok()?))).ok_or_else(|| {
+                    Failure::error(format!(
+                        "`{broker}` is no broker address\n  hint: write host:port, e.g. mqtt.example.org:8883"
+                    ))
+                })?;
             Mqtt::External { host, port }
         }
     };
@@ -28,8 +31,14 @@ pub async fn run(args: UpArgs) -> Result<(), Failure> {
         steward: StewardConfig { interval, interval_rows: args.interval_rows },
     };
     let mut plane = ControlPlane::start(config).await?;
-    line(format!("The control plane is up: dashboard http://{}/, devices https://{}", plane.http_addr, plane.https_addr));
-    line(format!("The admin token is in {}. Next: pinnace device invite", args.data.join(crate::client::ADMIN_TOKEN_FILE).display()));
+    line(format!(
+        "The control plane is up: dashboard http://{}/, devices https://{}",
+        plane.http_addr, plane.https_addr
+    ));
+    line(format!(
+        "The admin token is in {}. Next: pinnace device invite",
+        args.data.join(crate::client::ADMIN_TOKEN_FILE).display()
+    ));
     let ended = tokio::select! {
         ended = plane.wait() => Some(ended),
         () = super::asked_to_stop() => None,

@@ -66,7 +66,11 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
         Some(Ok(())) => {
             if !args.exit {
                 line(format!("\nEverything goes on: look around at http://{}/ and press Ctrl-C to end it.", demo.http));
-                line(format!("For other commands: export PINNACE_URL=http://{} PINNACE_DATA={}", demo.http, demo.plane_dir().display()));
+                line(format!(
+                    "For other commands: export PINNACE_URL=http://{} PINNACE_DATA={}",
+                    demo.http,
+                    demo.plane_dir().display()
+                ));
                 ended.await;
             }
             Ok(())
@@ -101,7 +105,10 @@ impl Home {
         };
         std::fs::create_dir_all(&dir)?;
         if std::fs::read_dir(&dir)?.next().is_some() {
-            return Err(Failure::error(format!("{} is not empty\n  hint: name a new folder with --data, or leave it out", dir.display())));
+            return Err(Failure::error(format!(
+                "{} is not empty\n  hint: name a new folder with --data, or leave it out",
+                dir.display()
+            )));
         }
         Ok(Self { dir: std::path::absolute(&dir)?, temporary })
     }
@@ -153,18 +160,24 @@ impl Demo {
 
         self.start_stations(&client, &data).await?;
         let devices = u64::from(self.devices);
-        story.until_page("all stations to join", START_LIMIT, "/v1/devices", |page| {
-            page["devices"].as_array().is_some_and(|d| d.iter().filter(|d| d["seen_at_ms"].as_u64() > Some(0)).count() as u64 == devices)
-        }).await?;
+        story
+            .until_page("all stations to join", START_LIMIT, "/v1/devices", |page| {
+                page["devices"]
+                    .as_array()
+                    .is_some_and(|d| d.iter().filter(|d| d["seen_at_ms"].as_u64() > Some(0)).count() as u64 == devices)
+            })
+            .await?;
         story.tell(&format!("{} stations have joined, each with its own certificate.", self.devices));
 
         let v1 = self.publish(&client, &first.0).await?;
         self.roll_out(&client, &mut story, &v1, true).await?;
 
         story.tell("The stations predict rain, day after day, through the years that follow.");
-        story.until("drift in wind and visibility", STEP_LIMIT, |e| {
-            e.kind == EventKind::Drift && e.text.contains("wind") && e.text.contains("visibility")
-        }).await?;
+        story
+            .until("drift in wind and visibility", STEP_LIMIT, |e| {
+                e.kind == EventKind::Drift && e.text.contains("wind") && e.text.contains("visibility")
+            })
+            .await?;
         story.until("the wish to retrain", STEP_LIMIT, |e| e.kind == EventKind::RetrainWanted).await?;
 
         let days = self.days_so_far(&client).await?;
@@ -176,13 +189,19 @@ impl Demo {
         let days = self.days_so_far(&client).await?;
         let (a, b) = weather::SWAPPED;
         let third = self.train(3, &weather::swapped(days)?)?;
-        story.tell(&format!("Upstream, `{a}` and `{b}` were swapped, and nobody noticed: on its own data the next model looks fine. {}", third.1));
+        story.tell(&format!(
+            "Upstream, `{a}` and `{b}` were swapped, and nobody noticed: on its own data the next model looks fine. {}",
+            third.1
+        ));
         let v3 = self.publish(&client, &third.0).await?;
         self.roll_out(&client, &mut story, &v3, false).await?;
-        story.until_page("every station to be back on the good model", STEP_LIMIT, "/v1/devices", |page| {
-            let good = |d: &serde_json::Value| crate::commands::device::bundle_text(&d["running"]) == v2.to_string();
-            page["devices"].as_array().is_some_and(|d| d.iter().filter(|d| good(d)).count() as u64 == devices)
-        }).await?;
+        story
+            .until_page("every station to be back on the good model", STEP_LIMIT, "/v1/devices", |page| {
+                let good =
+                    |d: &serde_json::Value| crate::commands::device::bundle_text(&d["running"]) == v2.to_string();
+                page["devices"].as_array().is_some_and(|d| d.iter().filter(|d| good(d)).count() as u64 == devices)
+            })
+            .await?;
         story.tell(&format!("All {} stations run {v2}. The loop is closed.", self.devices));
         Ok(())
     }
@@ -215,22 +234,38 @@ impl Demo {
             let rate = f64::from(DAYS_PER_SECOND) / f64::from(self.devices);
             let text = |s: &str| s.to_string();
             let args = [
-                text("agent"), text("run"),
-                text("--home"), self.home.dir.join(&name).display().to_string(),
-                text("--join"), invite.token,
-                text("--device"), name.clone(),
-                text("--profile"), text("x86-gateway"),
-                text("--label"), format!("site={}", if index % 2 == 0 { "north" } else { "south" }),
-                text("--listen"), text("127.0.0.1:0"),
-                text("--window-rows"), WINDOW_ROWS.to_string(),
-                text("--window-seconds"), text("20"),
-                text("--heartbeat"), text("5"),
-                text("--source"), data.display().to_string(),
-                text("--skip"), weather::FIRST_DAYS.to_string(),
-                text("--stride"), self.devices.to_string(),
-                text("--offset"), index.to_string(),
-                text("--rate"), rate.to_string(),
-                text("--label-column"), text(weather::LABEL),
+                text("agent"),
+                text("run"),
+                text("--home"),
+                self.home.dir.join(&name).display().to_string(),
+                text("--join"),
+                invite.token,
+                text("--device"),
+                name.clone(),
+                text("--profile"),
+                text("x86-gateway"),
+                text("--label"),
+                format!("site={}", if index % 2 == 0 { "north" } else { "south" }),
+                text("--listen"),
+                text("127.0.0.1:0"),
+                text("--window-rows"),
+                WINDOW_ROWS.to_string(),
+                text("--window-seconds"),
+                text("20"),
+                text("--heartbeat"),
+                text("5"),
+                text("--source"),
+                data.display().to_string(),
+                text("--skip"),
+                weather::FIRST_DAYS.to_string(),
+                text("--stride"),
+                self.devices.to_string(),
+                text("--offset"),
+                index.to_string(),
+                text("--rate"),
+                rate.to_string(),
+                text("--label-column"),
+                text(weather::LABEL),
             ];
             self.supervisor.start(&name, &args);
         }
@@ -247,7 +282,8 @@ impl Demo {
             source_digest: weather::digest(),
         };
         let outcome = tokio::task::block_in_place(|| train(data, &recipe, false))?;
-        let sentence = format!("Trained {FAMILY}/v{version} on {} days: {}.", data.rows(), quality(&outcome.evaluation));
+        let sentence =
+            format!("Trained {FAMILY}/v{version} on {} days: {}.", data.rows(), quality(&outcome.evaluation));
         outcome.bundle.save(&self.home.dir.join("bundles").join(format!("v{version}")))?;
         Ok((outcome.bundle, sentence))
     }
@@ -257,19 +293,33 @@ impl Demo {
     }
 
     /// Rolls a bundle out and waits for the end that is expected.
-    async fn roll_out(&self, client: &Client, story: &mut Story, bundle: &BundleRef, good: bool) -> Result<(), Failure> {
+    async fn roll_out(
+        &self,
+        client: &Client,
+        story: &mut Story,
+        bundle: &BundleRef,
+        good: bool,
+    ) -> Result<(), Failure> {
         let policy = RolloutPolicy {
             trial: TrialPolicy { inferences: 80, deadline_s: 60, p95_us: 500_000, ..TrialPolicy::default() },
             ..RolloutPolicy::demo()
         };
         let id = client.create_rollout(&CreateRollout { bundle: bundle.to_string(), policy }).await?;
-        let ended = story.until(&format!("the end of the rollout of {bundle}"), STEP_LIMIT, |e| {
-            e.rollout.as_ref() == Some(&id) && matches!(e.kind, EventKind::RolloutCompleted | EventKind::RolledBack | EventKind::RollbackStuck)
-        }).await?;
+        let ended = story
+            .until(&format!("the end of the rollout of {bundle}"), STEP_LIMIT, |e| {
+                e.rollout.as_ref() == Some(&id)
+                    && matches!(e.kind, EventKind::RolloutCompleted | EventKind::RolledBack | EventKind::RollbackStuck)
+            })
+            .await?;
         if (ended.kind == EventKind::RolloutCompleted) == good {
             return Ok(());
         }
-        Err(Failure::error(format!("{bundle} should {}: {}\n  hint: look at http://{}/rollouts/{id}", if good { "reach the fleet" } else { "be taken back" }, ended.text, self.http)))
+        Err(Failure::error(format!(
+            "{bundle} should {}: {}\n  hint: look at http://{}/rollouts/{id}",
+            if good { "reach the fleet" } else { "be taken back" },
+            ended.text,
+            self.http
+        )))
     }
 
     /// Returns how many days have been seen by the fleet, those of the first model included.

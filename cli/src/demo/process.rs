@@ -20,7 +20,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// A text when the parent is already gone or the system refuses.
 pub fn die_with_parent(parent: i32) -> Result<(), String> {
-    set_parent_process_death_signal(Some(Signal::TERM)).map_err(|e| format!("cannot follow the parent process: {e}"))?;
+    set_parent_process_death_signal(Some(Signal::TERM))
+        .map_err(|e| format!("cannot follow the parent process: {e}"))?;
     // The parent may have died before the line above took effect.
     match getppid() {
         Some(pid) if pid.as_raw_nonzero().get() == parent => Ok(()),
@@ -40,7 +41,6 @@ pub struct Died {
 }
 
 struct Child {
-    name: String,
     pid: Arc<Mutex<Option<Pid>>>,
     thread: JoinHandle<()>,
 }
@@ -80,12 +80,7 @@ impl Supervisor {
         };
         // One thread a process: the kernel ends a child when the thread that started it ends, so that thread stays.
         let thread = std::thread::spawn(move || keeper.run());
-        self.children.push(Child { name: name.into(), pid, thread });
-    }
-
-    /// Returns the names of the processes.
-    pub fn names(&self) -> Vec<&str> {
-        self.children.iter().map(|c| c.name.as_str()).collect()
+        self.children.push(Child { pid, thread });
     }
 
     /// Ends all processes: asks first, and insists after a while.

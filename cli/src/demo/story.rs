@@ -58,7 +58,12 @@ impl Story {
     ///
     /// # Errors
     /// [`Failure`] when it does not come within `limit`, naming `what`.
-    pub async fn until(&mut self, what: &str, limit: Duration, wanted: impl Fn(&EventRecord) -> bool) -> Result<EventRecord, Failure> {
+    pub async fn until(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&EventRecord) -> bool,
+    ) -> Result<EventRecord, Failure> {
         let until = Instant::now() + limit;
         loop {
             while let Some(event) = self.seen.pop_front() {
@@ -78,7 +83,13 @@ impl Story {
     ///
     /// # Errors
     /// [`Failure`] when it does not within `limit`, naming `what`.
-    pub async fn until_page(&mut self, what: &str, limit: Duration, path: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value, Failure> {
+    pub async fn until_page(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        path: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value, Failure> {
         let until = Instant::now() + limit;
         loop {
             if let Ok(page) = self.client.get(path).await
@@ -119,7 +130,10 @@ impl Story {
     fn mourn(&mut self) -> Result<(), Failure> {
         while let Ok(died) = self.died.try_recv() {
             if !died.restarted {
-                return Err(Failure::error(format!("{} ended again and again ({})\n  hint: its log says why; see --data", died.name, died.how)));
+                return Err(Failure::error(format!(
+                    "{} ended again and again ({})\n  hint: its log says why; see --data",
+                    died.name, died.how
+                )));
             }
             self.tell(&format!("{} ended ({}); it is started again and goes on.", died.name, died.how));
         }

@@ -126,7 +126,8 @@ impl Steward {
         turn.budget = turn.budget.saturating_sub(1);
         turn.devices.insert(id.clone());
         let Some(device) = self.devices.get_mut(id) else { return 0 };
-        device.generation = device.generation.max(device.accepted) + 1;
+        // Saturating: a device may claim any number it likes to have accepted.
+        device.generation = device.generation.max(device.accepted).saturating_add(1);
         if target.is_some() {
             // What it reported was about the target before.
             device.phase = Phase::Idle;
@@ -156,11 +157,10 @@ impl Steward {
         let target = device.target.clone();
         let rollout = target.as_ref().and_then(|t| t.rollout.clone());
         let generation = self.assign(turn, id, target);
-        if let Some(active) = rollout.and_then(|r| self.rollouts.get_mut(&r)) {
-            if let Some(mut member) = active.members.get(id).cloned() {
-                member.generation = generation;
-                active.set(turn, member);
-            }
+        let Some(active) = rollout.and_then(|r| self.rollouts.get_mut(&r)) else { return };
+        if let Some(mut member) = active.members.get(id).cloned() {
+            member.generation = generation;
+            active.set(turn, member);
         }
     }
 

@@ -71,6 +71,7 @@ pub struct RequestId(pub u64);
 /// What a person (or a pipeline) asks for; who may ask is the shell's matter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "one at a time, typed by people; a box would only be noise")]
 pub enum Command {
     /// Begins a rollout. Answered with its id.
     CreateRollout {

@@ -176,15 +176,15 @@ const NAMED: usize = 5;
 fn because(gate: Gate, numbers: Option<&Reason>, t: &Tally, who: &str, causes: &str) -> String {
     let odds = numbers
         .map_or(String::new(), |n| format!("evidence {}, needed {}", gates::odds(n.evidence), gates::odds(n.needed)));
-    let limit = numbers.map_or(0.0, |n| n.limit * 100.0);
+    let limit = gates::percent(numbers.map_or(0.0, |n| n.limit));
     match gate {
         Gate::Failures => {
             let causes = if causes.is_empty() { String::new() } else { format!("{causes}; ") };
-            format!("{} of {} {who} failed ({causes}limit {limit:.0} %; {odds})", t.failed, t.accepted)
+            format!("{} of {} {who} failed ({causes}limit {limit}; {odds})", t.failed, t.accepted)
         }
         Gate::Integrity => format!("{} {who} met a wrong signature or hash ({causes})", t.integrity),
         Gate::Behaviour => format!(
-            "on {} of {} {who} the new model was right less often than the old one on the same inputs (limit {limit:.0} %; {odds})",
+            "on {} of {} {who} the new model was right less often than the old one on the same inputs (limit {limit}; {odds})",
             t.worse, t.compared
         ),
     }
@@ -261,5 +261,6 @@ mod tests {
         assert_eq!(span(7_100_000), "118 min");
         assert_eq!(span(400_000_000), "4 days");
         assert_eq!(count(1, "device", "devices"), "1 device");
+        assert_eq!((gates::percent(0.05).as_str(), gates::percent(0.025).as_str()), ("5 %", "2.5 %"));
     }
 }

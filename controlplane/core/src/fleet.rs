@@ -2,7 +2,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use pinnace_protocol::ids::{BundleRef, DeviceId, RolloutId};
-use pinnace_protocol::limits::{EPOCHS_MAX, LABELS_MAX};
+use pinnace_protocol::limits::{EPOCHS_MAX, LABELS_MAX, TEXT_MAX_BYTES};
 use pinnace_protocol::manifest::TrialPolicy;
 use pinnace_protocol::message::{Counter, Failure, Health, Hello, Phase, Report, Running, TrialStats};
 use serde::{Deserialize, Serialize};
@@ -174,7 +174,7 @@ impl Device {
         if report.generation == self.generation || self.target.is_none() {
             self.phase = report.phase;
             self.progress_ppm = report.progress_ppm;
-            self.failure.clone_from(&report.failure);
+            self.failure = report.failure.as_ref().map(bounded_failure);
             self.trial = report.trial;
         }
         true
@@ -207,6 +207,14 @@ impl Device {
 /// Keeps the first labels up to the protocol's limit.
 pub(crate) fn bounded(labels: &[String]) -> Vec<String> {
     labels.iter().take(LABELS_MAX).cloned().collect()
+}
+
+/// Cuts the words of a failure to the protocol's limit.
+pub(crate) fn bounded_failure(failure: &Failure) -> Failure {
+    let mut text = failure.text.clone();
+    let end = (0..=TEXT_MAX_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.truncate(end);
+    Failure { code: failure.code, text }
 }
 
 fn label_key(label: &str) -> &str {

@@ -30,6 +30,8 @@ pub const BUNDLES_WATCHED: usize = 16;
 pub const WINDOW_MAX_ROWS: u64 = 10_000_000;
 /// Milliseconds between looks at a rollout that only waits: deadlines are in seconds.
 pub const LOOK_EVERY_MS: u64 = 1_000;
+/// Milliseconds after which a report about an older target means that the newest order was lost, not that it is on its way.
+pub const ORDER_AGAIN_MS: u64 = 30_000;
 /// Doublings of the retry delay.
 pub const RETRY_MAX_DOUBLINGS: u32 = 6;
 /// Evidence is told up to here; beyond, the number means nothing to anybody.

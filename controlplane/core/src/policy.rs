@@ -249,7 +249,8 @@ mod tests {
     fn defaults_are_sound_and_nonsense_is_named() {
         RolloutPolicy::default().check().unwrap();
         RolloutPolicy::demo().check().unwrap();
-        let cases: [(&str, fn(&mut RolloutPolicy)); 7] = [
+        type Change = fn(&mut RolloutPolicy);
+        let cases: [(&str, Change); 7] = [
             ("canary", |p| p.canary = 0),
             ("waves_permille", |p| p.waves_permille = vec![500]),
             ("waves_permille", |p| p.waves_permille = vec![500, 100, 1000]),

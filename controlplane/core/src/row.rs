@@ -64,6 +64,7 @@ pub struct RowKey {
 
 /// A durable row.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "lives from the turn to the commit; a box per row would cost more")]
 pub enum Row {
     /// A device.
     Device(Device),
@@ -104,16 +105,17 @@ pub enum RowError {
     },
 }
 
+#[derive(Deserialize)]
+struct In<T> {
+    #[serde(rename = "version")]
+    _version: u32,
+    body: T,
+}
+
 #[derive(Serialize)]
 struct Out<'a, T> {
     version: u32,
     body: &'a T,
-}
-
-#[derive(Deserialize)]
-struct In<T> {
-    version: u32,
-    body: T,
 }
 
 /// Only the version, so that a later row is named as such even when its body has another shape.
@@ -132,7 +134,8 @@ fn read<T: DeserializeOwned>(table: Table, bytes: &[u8]) -> Result<T, RowError> 
     if head.version > ROW_VERSION {
         return Err(RowError::Version { table: table.as_str(), version: head.version });
     }
-    cbor::decode::<In<T>>(bytes, ROW_MAX_BYTES).map(|row| row.body).map_err(broken)
+    let row: In<T> = cbor::decode(bytes, ROW_MAX_BYTES).map_err(broken)?;
+    Ok(row.body)
 }
 
 impl Row {
@@ -199,4 +202,36 @@ impl Row {
 /// Returns the key of an aggregate.
 pub(crate) fn aggregate_key(bundle: &pinnace_protocol::ids::BundleRef, first: u64) -> String {
     format!("{bundle}/{first:020}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use pinnace_protocol::ids::DeviceId;
+
+    #[test]
+    fn rows_read_back_and_later_or_damaged_ones_are_refused() {
+        let id = DeviceId::parse("station-01").unwrap();
+        let row = Row::Device(Device::new(id, "pi", &["site=north".into()], 7));
+        let bytes = row.value().unwrap();
+        assert_eq!(Row::decode(Table::Device, &bytes).unwrap(), row);
+        // The version is the first field: map of two, key 0, value.
+        assert_eq!(bytes[..3], [0xa2, 0x00, 0x01]);
+        let mut later = bytes.clone();
+        later[2] = 0x02;
+        assert_eq!(Row::decode(Table::Device, &later), Err(RowError::Version { table: "device", version: 2 }));
+        for end in 0..bytes.len() {
+            assert!(Row::decode(Table::Device, &bytes[..end]).is_err(), "cut at {end}");
+        }
+        assert!(Row::decode(Table::Rollout, &bytes).is_err());
+        assert!(Row::decode(Table::Event, &vec![0x81; 5000]).is_err());
+    }
+
+    #[test]
+    fn every_table_has_its_own_name() {
+        let mut names = Table::ALL.map(Table::as_str);
+        names.sort_unstable();
+        assert!(names.windows(2).all(|w| w[0] != w[1]));
+    }
 }

@@ -4,10 +4,11 @@ mod world;
 use pinnace_controlplane_core::history::{EventKind, verify_chain};
 use pinnace_controlplane_core::policy::{RolloutPolicy, SmallFleet};
 use pinnace_controlplane_core::rollout::{AbortBy, MemberState};
-use pinnace_controlplane_core::{Command, Effect, Event, Refusal};
+use pinnace_controlplane_core::{Command, Effect, Event, Refusal, Row, Steward};
 use pinnace_protocol::ids::RolloutId;
-use pinnace_protocol::message::{FailCode, Phase};
-use world::{Fate, World, bundle, device};
+use pinnace_protocol::message::{FailCode, Phase, TrialStats};
+use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
+use world::{Fate, START_MS, World, bundle, device};
 
 const MINUTE: u64 = 60_000;
 
@@ -307,7 +308,7 @@ fn late_joiners_enter_the_last_open_wave_or_get_the_fleet_s_bundle() {
     w.publish(2);
     let id = w.create(2, RolloutPolicy::demo());
     w.pass(2_100);
-    assert_eq!((w.state(&id), w.page(&id).tally.exposed), ("running", 4).min((w.state(&id), 4)));
+    assert_eq!(w.page(&id).tally.exposed, 4, "the last wave is open");
     w.join(10);
     w.pass(10 * MINUTE);
     assert_eq!((w.state(&id), w.running(2)), ("completed", 5));
@@ -422,4 +423,103 @@ fn a_device_that_is_ahead_of_a_restored_plane_gets_a_generation_it_takes() {
     w.settle();
     let fake = &w.devices[&id];
     assert_eq!((fake.accepted, fake.running.clone()), (41, Some(bundle(2))));
+}
+
+#[test]
+fn steward_time_never_goes_back_though_the_wall_clock_does() {
+    let mut w = World::new(4);
+    w.publish(2);
+    let id = w.create(2, RolloutPolicy { bake_s: 600, ..RolloutPolicy::demo() });
+    w.pass(MINUTE);
+    let before = w.steward.fleet().now_ms;
+    let rows = w.steward.export();
+    let year_earlier = Wall { unix_ms: START_MS - 365 * 24 * 60 * MINUTE, trust: ClockTrust::Unknown };
+    let now = Now { mono: Mono(5), wall: year_earlier };
+    let (steward, _) = Steward::recover(w.config.clone(), rows, now).unwrap();
+    assert!(steward.fleet().now_ms >= before - 2 * MINUTE && steward.fleet().now_ms > START_MS - MINUTE);
+    assert_eq!(steward.rollout(&id).unwrap().state, "baking");
+    assert!(steward.next_deadline().is_some());
+}
+
+#[test]
+fn a_history_that_was_changed_on_disk_stops_the_steward() {
+    let mut w = World::new(4);
+    w.publish(2);
+    w.create(2, RolloutPolicy::demo());
+    let mut rows = w.steward.export();
+    for row in &mut rows {
+        match row {
+            Row::Event(event) if event.kind == EventKind::RolloutCreated => event.actor = "somebody else".into(),
+            _ => {}
+        }
+    }
+    let error = Steward::recover(w.config.clone(), rows, w.now()).unwrap_err();
+    assert!(error.to_string().contains("the history was changed at entry"), "{error}");
+}
+
+#[test]
+fn large_waves_are_handed_out_in_bounded_steps_and_all_taken_back() {
+    let mut w = World::new(700);
+    w.publish(2);
+    w.fate(2, |_| Fate::Slow);
+    let id = w.create(2, RolloutPolicy { canary: 600, ..RolloutPolicy::demo() });
+    assert_eq!(w.page(&id).tally.exposed, 512, "one step's worth of signatures");
+    assert_eq!(w.steward.next_deadline().map(|m| START_MS + m.0), Some(w.now_ms), "the rest follows at once");
+    w.pass(1_000);
+    assert_eq!(w.page(&id).tally.exposed, 600);
+    w.command(Command::Abort { rollout: id.clone(), reason: "x".into() }).unwrap();
+    assert_eq!(w.state(&id), "aborting");
+    w.pass(1_000);
+    assert_eq!((w.state(&id), w.running(1)), ("rolled-back", 700));
+    let told = w.log.iter().filter(|e| matches!(e, Effect::Assign { assignment, .. } if assignment.custom.rollback));
+    assert_eq!(told.count(), 600);
+}
+
+#[test]
+fn whatever_a_device_claims_the_steward_stays_up() {
+    let mut w = World::new(3);
+    w.publish(2);
+    let id = w.create(2, RolloutPolicy::demo());
+    let liar = w.page(&id).members[0].device.clone();
+    let fake = w.devices.get_mut(&liar).unwrap();
+    fake.outbox.clear();
+    fake.accepted = u64::MAX;
+    let absurd = TrialStats {
+        inferences: u64::MAX,
+        compared: u64::MAX,
+        disagreements: u64::MAX,
+        judged: u64::MAX,
+        candidate_right: u64::MAX,
+        active_right: u64::MAX,
+        ..TrialStats::default()
+    };
+    let mut report = fake.report(Phase::Healthy, Some(FailCode::Errors), Some(absurd));
+    report.failure.as_mut().unwrap().text = "ä".repeat(100_000);
+    w.deliver(&liar, &report);
+    w.hello(&liar);
+    let page = w.steward.device(&liar).unwrap();
+    assert_eq!(page.device.generation, u64::MAX);
+    assert!(page.device.failure.is_none_or(|f| f.text.len() <= 1024));
+    w.crash();
+    assert_eq!(w.page(&id).tally.exposed, 2);
+}
+
+#[test]
+fn after_completion_late_devices_are_still_retried() {
+    let mut w = World::new(3);
+    w.publish(2);
+    let id = w.create(2, RolloutPolicy { canary: 3, retry_base_s: 30, ..RolloutPolicy::demo() });
+    let slow = w.page(&id).members[0].device.clone();
+    let fake = w.devices.get_mut(&slow).unwrap();
+    fake.outbox.clear();
+    fake.running = Some(bundle(1));
+    let failed = fake.report(Phase::Failed, Some(FailCode::Network), None);
+    w.deliver(&slow, &failed);
+    w.settle();
+    w.command(Command::Promote(id.clone())).unwrap();
+    assert_eq!((w.state(&id), w.running(2)), ("completed", 2));
+    w.pass(5 * MINUTE);
+    assert_eq!(w.running(2), 3);
+    assert_eq!(w.steward.device(&slow).unwrap().device.good, Some(bundle(2)));
+    assert_eq!(w.steward.next_deadline(), None);
 }

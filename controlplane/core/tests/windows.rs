@@ -240,3 +240,25 @@ fn by_time_a_wrong_clock_cannot_reach_outside_the_bundle_s_life() {
     assert_eq!(minutes, [0, 5, 10]);
     assert_eq!(page.intervals[1].from_ms, Some(START_MS + 300_000));
 }
+
+#[test]
+fn a_hundred_windows_in_one_step_are_one_transaction() {
+    let calm = {
+        let mut w = World::new(4);
+        for (id, x) in &script(&w, &mut Rng(1)) {
+            w.window(id, x);
+        }
+        aggregates(&w)
+    };
+    let mut w = World::new(4);
+    let all = script(&w, &mut Rng(1));
+    let mut step = Step::default();
+    for (id, x) in &all {
+        w.steward.handle(w.now(), Event::Window { device: id, message: x }, &mut step);
+    }
+    let keys: std::collections::BTreeSet<_> =
+        step.commit.as_ref().unwrap().put.iter().map(|r| (r.table(), r.key())).collect();
+    assert_eq!(keys.iter().filter(|(t, _)| *t == Table::Aggregate).count(), 3);
+    w.apply(step);
+    assert_eq!(aggregates(&w), calm);
+}

@@ -148,7 +148,7 @@ impl Sample {
             let exposed = tally.exposed.min(*quota).saturating_sub(before);
             let failed = if version == 4 { exposed } else { 0 };
             let healthy = if version == 4 || (version == 3 && i > 0) { 0 } else { exposed };
-            WaveRung { name: (*name).into(), quota: quota - before, exposed, healthy, failed, place }
+            WaveRung { name: (*name).into(), quota: *quota, exposed, healthy, failed, place }
         });
         RolloutPage {
             now_ms: NOW,
@@ -447,6 +447,7 @@ fn feature_drift(name: &str, importance: f64, score: f64, level: Level) -> Featu
         psi: score + 0.03,
         psi_star: score,
         js: score / 2.0,
+        js_star: score / 2.1,
         hellinger: score / 3.0,
         l_inf: score / 9.0,
         ks: Some(score / 2.5),

@@ -56,10 +56,7 @@ pub fn routes(state: AppState, pages: Router) -> Router {
         .layer(from_fn(with_timeout));
     let slow = Router::new()
         .route("/v1/blobs/{sha256}", put(releases::put_blob).get(releases::has_blob).layer(DefaultBodyLimit::disable()))
-        .route(
-            "/v1/releases",
-            post(releases::publish).layer(DefaultBodyLimit::max(limits::RELEASE_BODY_MAX_BYTES)),
-        )
+        .route("/v1/releases", post(releases::publish).layer(DefaultBodyLimit::max(limits::RELEASE_BODY_MAX_BYTES)))
         .route("/v1/events/stream", get(events::stream));
     let doors = from_fn_with_state(state.clone(), auth::doors);
     let guarded = quick.merge(slow).with_state(state.clone()).merge(pages).fallback(nothing_here).layer(doors);
@@ -77,10 +74,12 @@ pub async fn with_timeout(request: Request, next: Next) -> Response {
     let limit = Duration::from_secs(limits::REQUEST_TIMEOUT_S);
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => {
-            Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "this took too long\n  hint: try again; look at the load of the machine")
-                .into_response()
-        }
+        Err(_) => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "timeout",
+            "this took too long\n  hint: try again; look at the load of the machine",
+        )
+        .into_response(),
     }
 }
 
@@ -113,9 +112,9 @@ pub fn driver_problem(error: DriverError) -> Problem {
     use pinnace_controlplane_core::api::Refusal;
     let text = error.to_string();
     match error {
-        DriverError::Refused(
-            Refusal::UnknownBundle(_) | Refusal::UnknownRollout(_) | Refusal::UnknownDevice(_),
-        ) => Problem::not_found(&text),
+        DriverError::Refused(Refusal::UnknownBundle(_) | Refusal::UnknownRollout(_) | Refusal::UnknownDevice(_)) => {
+            Problem::not_found(&text)
+        }
         DriverError::Refused(Refusal::WrongState { .. }) => Problem::conflict(&text),
         DriverError::Refused(_) | DriverError::Token => Problem::unprocessable(&text),
         DriverError::Stopped => Problem::unavailable(&text),

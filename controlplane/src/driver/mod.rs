@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
+use pinnace_controlplane_core::Steward;
 use pinnace_controlplane_core::api::{Batch, Effect, Event, Published as PublishedBundle, RequestId, Step};
 use pinnace_controlplane_core::history::EventRecord;
-use pinnace_controlplane_core::Steward;
 use pinnace_protocol::ids::{DeviceId, TenantId};
 use pinnace_protocol::message;
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
@@ -27,8 +27,8 @@ use crate::outbox::{AckToken, Outbox};
 use crate::registry::{Candidate, IMAGE, Registry};
 use crate::store::{Extra, StoreError, Writer};
 
-use handle::{Request, View, Waiting};
 pub use handle::{DriverError, DriverHandle};
+use handle::{Request, View, Waiting};
 
 /// The clock as the cores see it: wall time of this machine, which is the fleet's reference.
 #[derive(Debug, Clone, Copy)]

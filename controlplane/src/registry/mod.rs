@@ -123,7 +123,8 @@ mod tests {
         let mut snapshot = Snapshot::new(20, 0);
         snapshot.set("rain", MetaFile::of(9, b""));
         let old = ["12.snapshot.json", "1.rain.json"];
-        let kept = ["13.snapshot.json", "20.snapshot.json", "2.rain.json", "1.root.json", "timestamp.json", "1.wind.json"];
+        let kept =
+            ["13.snapshot.json", "20.snapshot.json", "2.rain.json", "1.root.json", "timestamp.json", "1.wind.json"];
         assert!(old.iter().all(|name| is_old(name, &snapshot)));
         assert!(!kept.iter().any(|name| is_old(name, &snapshot)));
     }

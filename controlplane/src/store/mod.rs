@@ -78,7 +78,7 @@ pub async fn open(path: &Path) -> Result<(Writer, Reader), StoreError> {
         .disable_statement_logging();
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(sql("open"))?;
     sqlx::raw_sql(include_str!("schema.sql")).execute(&mut connection).await.map_err(sql("create tables"))?;
-    let mut writer = Writer::new(connection);
+    let mut writer = Writer::new(options.clone(), connection);
     let found = match writer.setting("schema").await? {
         None => {
             writer.put_setting("schema", &SCHEMA_VERSION.to_le_bytes()).await?;

@@ -76,3 +76,18 @@ async fn what_was_written_is_there_after_opening_again_and_a_later_version_is_re
     let (_writer, reader) = open(&path).await.unwrap();
     assert_eq!(reader.metadata("image").await.unwrap()["timestamp.json"], b"{}");
 }
+
+#[tokio::test]
+async fn a_full_disk_refuses_one_transaction_and_spoils_none_after_it() {
+    let (_dir, mut writer, reader) = temp().await;
+    let none = Batch::default();
+    // No page more than there are: what a full disk looks like from inside.
+    writer.limit_to_present_size().await;
+    let large =
+        Extra::Metadata { repository: "image", files: vec![("big".into(), vec![7; 1 << 20])], drop: Vec::new() };
+    let refused = writer.commit(&none, std::slice::from_ref(&large)).await.unwrap_err();
+    assert!(refused.to_string().contains("full") && refused.to_string().contains("\n  hint: "), "{refused}");
+    assert!(reader.metadata("image").await.unwrap().is_empty());
+    writer.commit(&none, &[large]).await.unwrap();
+    assert_eq!(reader.metadata("image").await.unwrap()["big"].len(), 1 << 20);
+}

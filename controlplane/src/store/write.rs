@@ -1,6 +1,7 @@
 //! The one connection that writes.
 use pinnace_controlplane_core::api::{Batch, Row, Table};
 use pinnace_protocol::ids::DeviceId;
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Row as _, SqliteConnection, SqliteTransaction};
 
 use super::{StoreError, sql};
@@ -82,7 +83,11 @@ pub enum Extra {
 
 /// Writes; owned by the driver.
 #[derive(Debug)]
-pub struct Writer(SqliteConnection);
+pub struct Writer {
+    options: SqliteConnectOptions,
+    /// None after a transaction failed, until the next use.
+    connection: Option<SqliteConnection>,
+}
 
 fn put_sql(table: Table) -> &'static str {
     match table {
@@ -127,8 +132,16 @@ pub(super) fn int(value: u64) -> i64 {
 }
 
 impl Writer {
-    pub(super) const fn new(connection: SqliteConnection) -> Self {
-        Self(connection)
+    pub(super) const fn new(options: SqliteConnectOptions, connection: SqliteConnection) -> Self {
+        Self { options, connection: Some(connection) }
+    }
+
+    async fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => SqliteConnection::connect_with(&self.options).await.map_err(sql("open again"))?,
+        };
+        Ok(self.connection.insert(connection))
     }
 
     /// Reads the rows of the steward, table by table; of the history the newest 4096, which go on from one another.
@@ -136,9 +149,10 @@ impl Writer {
     /// # Errors
     /// [`StoreError`]; also for a row that is damaged or of a later version.
     pub async fn rows(&mut self) -> Result<Vec<Row>, StoreError> {
+        let connection = self.connection().await?;
         let mut rows = Vec::new();
         for table in Table::ALL {
-            let found = sqlx::query(select_sql(table)).fetch_all(&mut self.0).await.map_err(sql("read rows"))?;
+            let found = sqlx::query(select_sql(table)).fetch_all(&mut *connection).await.map_err(sql("read rows"))?;
             for row in found {
                 let value: &[u8] = row.try_get(0).map_err(sql("read rows"))?;
                 rows.push(Row::decode(table, value)?);
@@ -152,7 +166,21 @@ impl Writer {
     /// # Errors
     /// [`StoreError`]; nothing was written.
     pub async fn commit(&mut self, batch: &Batch, extras: &[Extra]) -> Result<(), StoreError> {
-        let mut tx = self.0.begin_with("BEGIN IMMEDIATE").await.map_err(sql("begin"))?;
+        let outcome = self.transaction(batch, extras).await;
+        // A full disk makes SQLite end the transaction by itself, which its driver does not notice: it would refuse
+        // every later one. A new connection knows of none.
+        if outcome.is_err()
+            && let Some(connection) = self.connection.take()
+        {
+            // What it cannot say any more is of no use to the next one.
+            let _ = connection.close().await;
+        }
+        outcome
+    }
+
+    async fn transaction(&mut self, batch: &Batch, extras: &[Extra]) -> Result<(), StoreError> {
+        let connection = self.connection().await?;
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(sql("begin"))?;
         for row in &batch.put {
             sqlx::query(put_sql(row.table()))
                 .bind(row.key())
@@ -175,11 +203,12 @@ impl Writer {
     /// # Errors
     /// [`StoreError`].
     pub async fn token_is_open(&mut self, hash: &str, now: u64) -> Result<bool, StoreError> {
+        let connection = self.connection().await?;
         let found: i64 =
             sqlx::query_scalar("SELECT count(*) FROM token WHERE hash = ? AND used_by IS NULL AND expires > ?")
                 .bind(hash)
                 .bind(int(now))
-                .fetch_one(&mut self.0)
+                .fetch_one(connection)
                 .await
                 .map_err(sql("read invitation"))?;
         Ok(found == 1)
@@ -190,9 +219,10 @@ impl Writer {
     /// # Errors
     /// [`StoreError`].
     pub async fn setting(&mut self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let connection = self.connection().await?;
         sqlx::query_scalar("SELECT value FROM setting WHERE key = ?")
             .bind(key)
-            .fetch_optional(&mut self.0)
+            .fetch_optional(connection)
             .await
             .map_err(sql("read setting"))
     }
@@ -202,19 +232,31 @@ impl Writer {
     /// # Errors
     /// [`StoreError`].
     pub async fn put_setting(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        let connection = self.connection().await?;
         sqlx::query("INSERT OR REPLACE INTO setting (key, value) VALUES (?, ?)")
             .bind(key)
             .bind(value)
-            .execute(&mut self.0)
+            .execute(connection)
             .await
             .map_err(sql("write setting"))?;
         Ok(())
     }
 
+    /// Lets the database grow no further over this connection.
+    #[cfg(test)]
+    pub(super) async fn limit_to_present_size(&mut self) {
+        let connection = self.connection().await.unwrap();
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await.unwrap();
+        let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::query(limit).execute(connection).await.unwrap();
+    }
+
     /// Closes the connection, folding the write-ahead log into the file.
     pub async fn close(self) {
-        // A failure changes nothing: what was committed is in the log.
-        let _ = self.0.close().await;
+        if let Some(connection) = self.connection {
+            // A failure changes nothing: what was committed is in the log.
+            let _ = connection.close().await;
+        }
     }
 }
 

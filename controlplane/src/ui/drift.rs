@@ -1,8 +1,8 @@
 //! `/drift` and `/models/{family}/{version}/drift`: how far live data are from the reference, and what that costs.
 use maud::{Markup, html};
 use pinnace_controlplane_core::views::{BundleCell, DriftPage, FeatureRow, IntervalColumn};
-use pinnace_protocol::drift::Level;
 use pinnace_protocol::drift::performance::{Estimate, Source as Origin};
+use pinnace_protocol::drift::{Level, Reason};
 
 use super::format::{count, instant, percent, plural, value};
 use super::icons::Icon;
@@ -168,14 +168,14 @@ fn feature(row: &FeatureRow) -> Markup {
                 None => p class="quiet" { "No live values yet." },
             }
             @if let Some(n) = &row.newest {
-                @for reason in &n.reasons { p class="words" { (first_upper(&reason.sentence())) "." } }
+                @if !n.reasons.is_empty() { p class="meta" { (first_upper(&n.reasons.iter().map(Reason::sentence).collect::<Vec<_>>().join("; "))) "." } }
                 details {
                     summary { "All measures" }
                     dl class="pairs small" {
                         (pair("PSI* (less noise)", &html! { (value(n.psi_star)) " (plain PSI " (value(n.psi)) ")" }))
                         @if let Some(ks) = n.ks { (pair("KS", &html! { (value(ks)) })) }
                         @if let Some(w1) = n.w1 { (pair("W1 in sd", &html! { (value(w1)) })) }
-                        (pair("JS distance", &html! { (value(n.js)) }))
+                        (pair("JS* (less noise)", &html! { (value(n.js_star)) " (plain JS " (value(n.js)) ")" }))
                         (pair("p-value", &html! { (value(n.p_value)) }))
                         (pair("Nulls", &html! { (percent(n.nulls, 1)) }))
                         @if let Some(share) = n.unseen { (pair("Never seen", &html! { (percent(share, 1)) })) }

@@ -2,9 +2,10 @@
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
-use pinnace_controlplane_core::history::EventRecord;
+use pinnace_controlplane_core::history::{EventKind, EventRecord};
 use pinnace_controlplane_core::views::{BundleCell, DeviceCell, DriftPage, FleetPage, RolloutCell, RunningCount};
 use pinnace_protocol::drift::Level;
+use pinnace_protocol::ids::BundleRef;
 use serde::Serialize;
 
 use super::format::{ago, count, percent, plural};
@@ -59,7 +60,7 @@ fn nothing_yet(no_bundles: bool) -> Markup {
         (parts::empty(
             "No device has joined yet",
             "Make an invitation and give it to an agent; the device appears here as soon as it says hello.",
-            &["pinnace device invite", "pinnace agent run --join <token>"],
+            &["pinnace device invite", "pinnace agent join <token> --device <name>", "pinnace agent run"],
         ))
         @if no_bundles {
             (parts::empty(
@@ -239,7 +240,20 @@ fn stack(fleet: &FleetPage, palette: &Palette, total: f64, words: &str) -> Marku
 }
 
 fn decisions(events: &[EventRecord], now_ms: u64) -> Markup {
-    let chosen: Vec<&EventRecord> = events.iter().filter(|e| is_decision(e.kind)).take(DECISIONS).collect();
+    // Of a model's drift only the newest assessment: there is one every interval.
+    let mut drifting: Vec<&BundleRef> = Vec::new();
+    let mut chosen: Vec<&EventRecord> = Vec::new();
+    for event in events.iter().filter(|e| is_decision(e.kind)) {
+        match &event.bundle {
+            Some(bundle) if event.kind == EventKind::Drift && drifting.contains(&bundle) => continue,
+            Some(bundle) if event.kind == EventKind::Drift => drifting.push(bundle),
+            Some(_) | None => {}
+        }
+        chosen.push(event);
+        if chosen.len() == DECISIONS {
+            break;
+        }
+    }
     html! {
         div id="decisions" data-live {
             @if !chosen.is_empty() {

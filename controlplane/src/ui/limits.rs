@@ -9,7 +9,7 @@ pub const EVENTS_PAGE: usize = 100;
 /// Decisions on the fleet page.
 pub const DECISIONS: usize = 6;
 /// Entries read to find those decisions among the devices' own.
-pub const DECISIONS_LOOKED_AT: usize = 200;
+pub const DECISIONS_LOOKED_AT: usize = 300;
 /// Entries of a device's or rollout's history on its page, newest.
 pub const TIMELINE: usize = 60;
 /// Newest intervals drawn in a heat map or curve: a day of quarter-hours, and a page of moderate size.

@@ -17,6 +17,7 @@ mod heat;
 mod histogram;
 mod icons;
 mod limits;
+mod markdown;
 mod models;
 mod palette;
 mod parts;

@@ -5,6 +5,7 @@ use pinnace_protocol::manifest::{FeatureKind, Role, Task};
 
 use super::format::{ago, bytes, count, instant, percent, plural};
 use super::icons::Icon;
+use super::markdown;
 use super::parts::{self, pair};
 use super::source::Release;
 use super::status::{Tone, badge};
@@ -87,7 +88,7 @@ pub fn page(b: &BundleCell, release: &Release, fleet: &FleetPage) -> Markup {
         @if let Some(text) = &release.card {
             section class="card" aria-labelledby="card-title" {
                 h2 id="card-title" { "Model card" }
-                pre class="model-card" tabindex="0" { (text) }
+                div class="model-card" tabindex="0" { (markdown::draw(text)) }
             }
         }
     }
@@ -119,18 +120,19 @@ fn facts(b: &BundleCell, release: &Release, now_ms: u64) -> Markup {
 
 fn features(release: &Release) -> Markup {
     let Some(manifest) = &release.manifest else { return html! {} };
+    let units = manifest.signature.features.iter().any(|f| !f.unit.is_empty());
     html! {
         section class="card" aria-labelledby="features-title" {
             h2 id="features-title" { "Inputs" }
             div class="scroll" tabindex="0" role="region" aria-labelledby="features-title" {
                 table {
-                    thead { tr { th scope="col" { "Feature" } th scope="col" { "Kind" } th scope="col" { "Unit" } } }
+                    thead { tr { th scope="col" { "Feature" } th scope="col" { "Kind" } @if units { th scope="col" { "Unit" } } } }
                     tbody {
                         @for f in &manifest.signature.features {
                             tr {
                                 th scope="row" { (f.name) }
                                 td { @match &f.kind { FeatureKind::Numeric => "number", FeatureKind::Categorical(values) => { "one of " (values.len()) } } }
-                                td { (f.unit) }
+                                @if units { td { (f.unit) } }
                             }
                         }
                     }

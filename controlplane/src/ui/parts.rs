@@ -5,6 +5,7 @@ use pinnace_protocol::ids::BundleRef;
 
 use super::format::{ago, odds, percent};
 use super::icons::Icon;
+use super::markdown;
 use super::status::{self, Tone};
 
 /// Shows one number with its name.
@@ -73,8 +74,8 @@ pub fn entry(event: &EventRecord, now_ms: u64) -> Markup {
         li class={ "entry " (tone.class()) } data-seq=(event.seq) data-text=(search) {
             span class="mark" { (icon.draw()) }
             div {
-                p class="words" { (event.text) }
-                @for reason in &event.reasons {
+                p class="words" { (markdown::inline(&event.text)) }
+                @for reason in event.reasons.iter().filter(|r| r.evidence > 1.0) {
                     p class="reason" {
                         "gate " strong { (reason.gate.as_str()) } ": " (percent(reason.value, 1)) " (limit "
                         (percent(reason.limit, 1)) "), evidence " (odds(reason.evidence)) " of " (odds(reason.needed))
@@ -144,7 +145,7 @@ pub fn heading(title: &Markup, badge: &Markup) -> Markup {
 pub fn sentence(tone: Tone, icon: Icon, id: &str, text: &str) -> Markup {
     html! {
         div id=(id) data-live aria-live="polite" {
-            p class={ "sentence " (tone.class()) } { (icon.draw()) span { (text) } }
+            p class={ "sentence " (tone.class()) } { (icon.draw()) span { (markdown::inline(text)) } }
         }
     }
 }

@@ -61,12 +61,18 @@ fn ladder(page: &RolloutPage) -> Markup {
         section class="card" aria-labelledby="waves-title" {
             h2 id="waves-title" { "Waves" }
             @if page.waves.is_empty() { p class="quiet" { "Planned when it begins." } }
-            ol class="ladder" { @for rung in &page.waves { (self::rung(rung, page)) } }
+            ol class="ladder" {
+                @for (index, rung) in page.waves.iter().enumerate() {
+                    @let before = index.checked_sub(1).and_then(|i| page.waves.get(i)).map_or(0, |w| w.quota);
+                    (self::rung(rung, before, page))
+                }
+            }
         }
     }
 }
 
-fn rung(rung: &WaveRung, page: &RolloutPage) -> Markup {
+/// Draws a wave; the earlier ones expose `before` devices at most.
+fn rung(rung: &WaveRung, before: u32, page: &RolloutPage) -> Markup {
     let on_the_way = rung.exposed.saturating_sub(rung.healthy + rung.failed);
     let (class, word) = match rung.place {
         WavePlace::Passed => ("passed", badge(Tone::Good, Icon::Check, "passed")),
@@ -83,7 +89,7 @@ fn rung(rung: &WaveRung, page: &RolloutPage) -> Markup {
         li class=(class) {
             div class="rung-head" {
                 strong { (rung.name) } (word)
-                span class="num quiet" { "up to " (plural(rung.quota.into(), "device", "devices")) }
+                span class="num quiet" { "up to " (plural(rung.quota.into(), "device", "devices")) " in all" }
             }
             (parts::bar(
                 &[
@@ -91,7 +97,7 @@ fn rung(rung: &WaveRung, page: &RolloutPage) -> Markup {
                     Part { size: f64::from(rung.failed), class: "bad" },
                     Part { size: f64::from(on_the_way), class: "busy" },
                 ],
-                f64::from(rung.quota.max(rung.exposed)),
+                f64::from(rung.quota.saturating_sub(before).max(rung.exposed)),
                 &words,
             ))
             @if rung.exposed > 0 { p class="meta" { (words) @if on_the_way > 0 { ", " (on_the_way) " on the way" } } }

@@ -3,6 +3,7 @@ use maud::{Markup, html};
 use pinnace_controlplane_core::views::RolloutCell;
 
 use super::format::{ago, count, plural};
+use super::markdown;
 use super::parts::{self, Part};
 use super::status;
 
@@ -31,7 +32,7 @@ fn card(one: &RolloutCell, now_ms: u64) -> Markup {
                 h2 { a href={ "/rollouts/" (one.id) } { (one.id) } }
                 (status::rollout_named(one.state))
             }
-            p class="words" { (one.sentence) }
+            p class="words" { (markdown::inline(&one.sentence)) }
             (parts::bar(
                 &[
                     Part { size: f64::from(t.healthy), class: "good" },

@@ -27,15 +27,11 @@ pub struct Plane {
 pub fn http_client(tls: Option<std::sync::Arc<rustls::ClientConfig>>) -> reqwest::Client {
     let tls = tls.unwrap_or_else(|| {
         let provider = pinnace_controlplane::tls::provider();
-        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         std::sync::Arc::new(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
     });
-    reqwest::Client::builder()
-        .no_proxy()
-        .timeout(SOON)
-        .tls_backend_preconfigured((*tls).clone())
-        .build()
-        .unwrap()
+    reqwest::Client::builder().no_proxy().timeout(SOON).tls_backend_preconfigured((*tls).clone()).build().unwrap()
 }
 
 impl Plane {

@@ -8,10 +8,7 @@ mod envelope;
 mod up;
 
 pub use down::{Ack, Frame, FrameBody};
-pub use envelope::{
-    Envelope, EnvelopeError, ReportKey, open, open_from_plane, seal, seal_from_plane,
-};
+pub use envelope::{Envelope, EnvelopeError, ReportKey, open, open_from_plane, seal, seal_from_plane};
 pub use up::{
-    Counter, FailCode, Failure, Health, Hello, LogLines, Phase, Report, Running, TrialStats, Want,
-    WantBody, Window,
+    Counter, FailCode, Failure, Health, Hello, LogLines, Phase, Report, Running, TrialStats, Want, WantBody, Window,
 };

@@ -20,10 +20,10 @@ pub fn settled(
 ) -> Result<(), (Node, String)> {
     let steward = plane.steward().ok_or((Node::Plane, "the plane is down".to_owned()))?;
     if let Some(version) = operator.open_wish() {
-        return Err((Node::Plane, format!("the operator still waits for version {version}")));
+        let waits = format!("the operator still waits for version {version}");
+        return Err(holds_up(devices, plane).map_or((Node::Plane, waits.clone()), |node| (node, waits)));
     }
-    let is_open = |state: &str| !matches!(state, "completed" | "rolled-back" | "rollback-stuck");
-    if let Some(cell) = steward.rollouts().into_iter().find(|cell| is_open(cell.state)) {
+    if let Some(cell) = steward.rollouts().into_iter().find(|cell| !is_ended(cell.state)) {
         return Err((Node::Plane, format!("{} is still {}", cell.id, cell.state)));
     }
     for device in devices.iter().filter(|d| !d.destroyed) {
@@ -48,6 +48,19 @@ pub fn settled(
         }
     }
     Ok(())
+}
+
+/// Returns the first reachable device that an open rollout waits for.
+fn holds_up(devices: &[Device], plane: &Plane) -> Option<Node> {
+    let steward = plane.steward()?;
+    let open = steward.rollouts().into_iter().filter(|cell| !is_ended(cell.state));
+    let members = open.filter_map(|cell| steward.rollout(&cell.id)).flat_map(|page| page.members);
+    let waiting: Vec<_> = members.filter(|m| m.outcome.is_none()).map(|m| m.device).collect();
+    devices.iter().find(|d| !d.destroyed && waiting.contains(&d.id)).map(|d| Node::Device(d.index))
+}
+
+fn is_ended(state: &str) -> bool {
+    matches!(state, "completed" | "rolled-back" | "rollback-stuck")
 }
 
 /// Returns whether a device has said for good why it does not run its target, and may.

@@ -2,12 +2,10 @@
 use pinnace_agent_core::{Batch, Effect, Key, Op, Step, WindowDraft};
 use pinnace_protocol::sketch::Live;
 
-use super::{Death, Device, Died};
+use super::{Device, Died};
 use crate::checks::Check;
-use crate::disk::TwoSlot;
 use crate::env::Env;
 use crate::plant::Plant;
-use crate::rng::Rng;
 
 impl Device {
     /// Passes a boundary: the fuse burns down.
@@ -47,13 +45,15 @@ impl Device {
     }
 
     fn commit(&mut self, env: &mut Env, mut batch: Batch, closed: Option<(&WindowDraft, &Live)>) -> Result<(), Died> {
-        let is_power = self.fuse.is_some_and(|fuse| fuse.death == Death::PowerCut);
         let raises = batch.floors.is_some();
         if let Some(bytes) = batch.floors.take() {
-            let files = if env.plant == Plant::FloorsInOneFile { 0..1 } else { 0..2 };
-            for at in files {
+            let in_place = env.plant == Plant::FloorsInOneFile;
+            for at in 0..if in_place { 1 } else { 2 } {
                 if self.boundary().is_err() {
-                    interrupt(&mut self.disk.floors, at, &bytes, is_power, &mut self.rng);
+                    match in_place {
+                        true => self.disk.floors.tear(at, &bytes, &mut self.rng),
+                        false => self.disk.floors.interrupt(at, &bytes, &mut self.rng),
+                    }
                     return Err(Died);
                 }
                 self.disk.floors.write(at, &bytes);
@@ -63,7 +63,7 @@ impl Device {
         if let Some(bytes) = batch.pointers.take() {
             for at in 0..2 {
                 if self.boundary().is_err() {
-                    interrupt(&mut self.disk.pointers, at, &bytes, is_power, &mut self.rng);
+                    self.disk.pointers.interrupt(at, &bytes, &mut self.rng);
                     return Err(Died);
                 }
                 self.disk.write_pointers(at, &bytes, flush);
@@ -89,14 +89,5 @@ impl Device {
             env.judge(Check::S2, self.node(), found);
         }
         self.boundary()
-    }
-}
-
-/// The process died while one of two files was written.
-fn interrupt(file: &mut TwoSlot, at: usize, bytes: &[u8], is_power: bool, rng: &mut Rng) {
-    if is_power {
-        file.tear(at, bytes, rng);
-    } else if rng.chance(500) {
-        file.write(at, bytes);
     }
 }

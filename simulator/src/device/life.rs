@@ -86,8 +86,19 @@ impl Device {
         env.queue.after(down_ms, Event::Boot(self.index));
     }
 
-    /// One bit of a stored bundle flips.
+    /// One bit flips: in one of the two files of floors or pointers, or in a stored bundle.
     pub fn rot(&mut self, env: &mut Env) {
+        let record = match self.rng.below(4) {
+            0 => Some(("floors", self.disk.floors.damage(&mut self.rng))),
+            1 => Some(("pointers", self.disk.pointers.damage(&mut self.rng))),
+            _ => None,
+        };
+        if let Some((name, done)) = record {
+            if done {
+                env.tell(self.node(), format_args!("a bit flips in one file of its {name}"));
+            }
+            return;
+        }
         if let Some(slot) = self.disk.slots.rot(&mut self.rng) {
             env.checks.runnable.rotted(self.index);
             env.tell(self.node(), format_args!("a bit flips in slot {slot}"));

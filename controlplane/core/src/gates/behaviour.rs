@@ -10,15 +10,17 @@ use crate::policy::GatePolicy;
 /// Pairs up to which the sign test is exact; beyond, the normal approximation is as good.
 const EXACT_MAX: u64 = 1_000;
 
+/// Answers of one trial that are believed: sums stay exact in `f64` and far from overflow, whatever a device claims.
+const COUNT_MAX: u64 = 1 << 40;
+
 /// Returns whether the new model was significantly worse; `None` when too few outcomes are known.
 pub fn worse(policy: &GatePolicy, trial: &TrialStats) -> Option<bool> {
-    let judged = trial.judged;
+    let judged = trial.judged.min(COUNT_MAX);
     if judged < policy.behaviour_min_judged.max(1) {
         return None;
     }
     let (candidate, active) = (trial.candidate_right.min(judged), trial.active_right.min(judged));
     let lost = active.saturating_sub(candidate);
-    // Counts of one device are far below 2^53, so f64 holds them exactly.
     let drop = lost as f64 / judged as f64;
     if drop * 1e6 <= f64::from(policy.behaviour_max_drop_ppm) {
         return Some(false);
@@ -26,7 +28,7 @@ pub fn worse(policy: &GatePolicy, trial: &TrialStats) -> Option<bool> {
     // Only inputs that exactly one model got right tell them apart. Their number is not reported; the largest that is
     // possible makes the test say "worse" least often.
     let both_ways = (candidate + active).min(2 * judged - candidate - active);
-    let pairs = both_ways.min(trial.disagreements.max(lost)).max(lost);
+    let pairs = both_ways.min(trial.disagreements).max(lost);
     // `lost` and `pairs` have the same parity when the counts are true; rounding down is the careful side.
     let against = (pairs + lost) / 2;
     Some(tail(pairs, against) <= policy.behaviour_alpha)
@@ -86,6 +88,7 @@ mod tests {
             assert_eq!(worse(&policy, &stats), expected, "{stats:?}");
         }
         // Nonsense from a device does not panic.
-        let _ = worse(&policy, &trial(100, u64::MAX, 3, u64::MAX));
+        assert_eq!(worse(&policy, &trial(100, u64::MAX, 3, u64::MAX)), Some(false));
+        assert_eq!(worse(&policy, &trial(u64::MAX, 0, u64::MAX, u64::MAX)), Some(true));
     }
 }

@@ -76,6 +76,6 @@ mod tests {
         assert_eq!(against(1_000_000, 1_000_000, 0.05), EVIDENCE_MAX);
         assert!(against(1_000_000, 0, 0.05) < 1e-9);
         assert!(in_favour(1_000_000, 10_000, 0.10) > 1e9);
-        assert_eq!(in_favour(10, 10, 0.10) >= 1.0, false);
+        assert!(in_favour(10, 10, 0.10) < 1.0);
     }
 }

@@ -117,6 +117,12 @@ fn share(part: u32, of: u32) -> f64 {
     if of == 0 { 0.0 } else { f64::from(part) / f64::from(of) }
 }
 
+/// Returns a share as people write it, e.g. `5 %` or `2.5 %`.
+pub(crate) fn percent(share: f64) -> String {
+    let tenths = libm::round(share * 1000.0);
+    if tenths % 10.0 == 0.0 { format!("{:.0} %", tenths / 10.0) } else { format!("{:.1} %", tenths / 10.0) }
+}
+
 /// Returns odds as people write them.
 pub(crate) fn odds(evidence: f64) -> String {
     if evidence >= crate::limits::EVIDENCE_MAX {
@@ -140,14 +146,12 @@ fn failure_card(policy: &GatePolicy, tally: &Tally) -> GateCard {
     } else {
         Verdict::Hold
     };
-    let limit = policy.p_max * 100.0;
+    let limit = percent(policy.p_max);
     let sentence = match verdict {
-        Verdict::Halt => format!(
-            "{k} of {n} devices failed (limit {limit:.0} %; evidence {}, needed {}).",
-            odds(evidence),
-            odds(needed)
-        ),
-        Verdict::Pass => format!("{k} of {n} devices failed; {:.0} % or more are ruled out.", policy.p_bad * 100.0),
+        Verdict::Halt => {
+            format!("{k} of {n} devices failed (limit {limit}; evidence {}, needed {}).", odds(evidence), odds(needed))
+        }
+        Verdict::Pass => format!("{k} of {n} devices failed; {} or more are ruled out.", percent(policy.p_bad)),
         Verdict::Hold if n == 0 => "No device has begun yet.".into(),
         Verdict::Hold if k == 0 && tally.healthy > 0 => format!(
             "{} clean {} prove only: fewer than about {:.0} % broken.",

@@ -3,7 +3,6 @@ use alloc::collections::BTreeMap;
 use pinnace_protocol::ids::DeviceId;
 
 use super::{Member, MemberState, Rollout, State, Tally};
-use crate::fleet::Device;
 use crate::policy::RolloutPolicy;
 use crate::turn::Turn;
 
@@ -21,7 +20,8 @@ pub(crate) struct Active {
 
 impl Active {
     pub(crate) fn new(rollout: Rollout) -> Self {
-        let look_at_ms = if rollout.state.is_ended() { u64::MAX } else { 0 };
+        // Ended ones are looked at once as well: devices may retry, or have left a stuck rollback before the crash.
+        let look_at_ms = if rollout.state == State::RolledBack { u64::MAX } else { 0 };
         Self { rollout, members: BTreeMap::new(), tally: Tally::default(), look_at_ms, offers_done: false }
     }
 
@@ -34,8 +34,8 @@ impl Active {
     /// Writes a device's new place.
     pub(crate) fn set(&mut self, turn: &mut Turn, member: Member) {
         turn.members.insert((self.rollout.id.clone(), member.device.clone()));
-        // Its deadline is computed at the next look, which must not come later than that.
-        self.look_at_ms = self.look_at_ms.min(deadline(&self.rollout.policy, &member, None));
+        // Every change follows a message or a decision of this moment, so its time begins now at the earliest.
+        self.look_at_ms = self.look_at_ms.min(deadline(&self.rollout.policy, &member, turn.now_ms));
         self.restore(member);
     }
 
@@ -53,10 +53,11 @@ impl Active {
     }
 }
 
-/// Returns when something is due for a device by itself, steward time in milliseconds; `u64::MAX` for never.
-pub(crate) fn deadline(policy: &RolloutPolicy, member: &Member, device: Option<&Device>) -> u64 {
+/// Returns when something is due by itself for a device last heard of at `seen_at_ms`, steward time in milliseconds;
+/// `u64::MAX` for never.
+pub(crate) fn deadline(policy: &RolloutPolicy, member: &Member, seen_at_ms: u64) -> u64 {
     let after = |at: u64, seconds: u32| at.saturating_add(u64::from(seconds) * 1000);
-    let silent = |since: u64| after(since.max(device.map_or(0, |d| d.seen_at_ms)), policy.silence_deadline_s);
+    let silent = |since: u64| after(since.max(seen_at_ms), policy.silence_deadline_s);
     match (member.state, member.accepted_at_ms) {
         (MemberState::Offered, None) => after(member.offered_at_ms, policy.accept_deadline_s),
         // Offered again after a failure that may pass: it counts already.

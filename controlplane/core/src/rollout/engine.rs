@@ -67,7 +67,14 @@ impl Steward {
             State::Running | State::Baking | State::Paused(_) => self.judge(turn, active),
             State::Aborting => self.take_back(turn, active),
             State::RollingBack | State::RollbackStuck => self.await_return(turn, active),
-            State::Completed | State::RolledBack => {
+            State::Completed => {
+                // Devices still on their way are retried and given up as before.
+                if active.look_at_ms <= turn.now_ms {
+                    active.look_at_ms = self.due(turn, active);
+                }
+                false
+            }
+            State::RolledBack => {
                 active.look_at_ms = u64::MAX;
                 false
             }
@@ -199,7 +206,6 @@ impl Steward {
 
     fn complete(&mut self, turn: &mut Turn, active: &mut Active) {
         active.enter(turn, State::Completed);
-        active.look_at_ms = u64::MAX;
         let bundle = active.rollout.bundle.clone();
         for member in active.members.values() {
             let healthy = member.outcome == Some(Outcome::Healthy) && member.state != MemberState::Superseded;

@@ -1,4 +1,5 @@
 //! Who a rollout is about, and whom it tells next. The only place where a device becomes exposed.
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use pinnace_protocol::ids::{DeviceId, RolloutId};
@@ -14,29 +15,30 @@ use crate::turn::Turn;
 
 impl Steward {
     /// Returns the devices a rollout is about: those that match and do not run the bundle already, and its own.
-    pub(crate) fn fleet_view(&self, active: &Active, now_ms: u64) -> FleetView<'_> {
+    pub(crate) fn fleet_view<'a>(&'a self, active: &Active, now_ms: u64) -> FleetView<'a> {
         let rollout = &active.rollout;
         let expr = LabelExpr::parse(&rollout.policy.target).unwrap_or_default();
-        let Some(bundle) = self.bundles.get(&rollout.bundle) else { return FleetView::default() };
         let canary = LabelExpr::parse(&rollout.policy.canary_label).unwrap_or_default();
         let canaries = !rollout.policy.canary_label.trim().is_empty();
-        let devices = self.devices.values().filter_map(|device| {
-            let labels = device.labels();
-            let own = active.members.contains_key(&device.id);
-            let wanted = || {
-                expr.matches(&labels)
-                    && bundle.fits(&device.device_profile, &device.arch)
-                    && !device.is_quarantined(&rollout.bundle, now_ms)
-                    && !has_settled_on(device, rollout)
-                    && !self.belongs_to_newer(device, rollout)
-            };
-            (own || wanted()).then(|| Candidate {
-                device: &device.id,
-                device_profile: &device.device_profile,
-                canary: canaries && canary.matches(&labels),
-            })
-        });
-        FleetView { devices: devices.collect() }
+        let devices = self
+            .devices
+            .values()
+            .filter(|device| active.members.contains_key(&device.id) || self.is_wanted(rollout, &expr, device, now_ms));
+        let candidate = |device: &'a Device| Candidate {
+            device: &device.id,
+            device_profile: &device.device_profile,
+            canary: canaries && canary.matches(&device.labels()),
+        };
+        FleetView { devices: devices.map(candidate).collect() }
+    }
+
+    /// Whether a rollout may expose a device that is not its own yet.
+    fn is_wanted(&self, rollout: &Rollout, expr: &LabelExpr, device: &Device, now_ms: u64) -> bool {
+        self.bundles.get(&rollout.bundle).is_some_and(|b| b.fits(&device.device_profile, &device.arch))
+            && !has_settled_on(device, rollout)
+            && !device.is_quarantined(&rollout.bundle, now_ms)
+            && !self.belongs_to_newer(device, rollout)
+            && expr.matches(&device.labels())
     }
 
     /// Overlapping rollouts: the newer one has the device while it is open.
@@ -63,7 +65,7 @@ impl Steward {
         active.offers_done = false;
         active.enter(turn, State::Running);
         let r = &active.rollout;
-        let text = alloc::format!(
+        let text = format!(
             "Wave {} of {} ({}): {} may now be offered to {} of {} devices.",
             index + 1,
             r.plan.waves.len(),
@@ -144,7 +146,7 @@ impl Steward {
             previous,
         };
         active.set(turn, member);
-        let text = alloc::format!("{id} was offered {} (wave {}).", active.rollout.bundle, active.rollout.wave + 1);
+        let text = format!("{id} was offered {} (wave {}).", active.rollout.bundle, active.rollout.wave + 1);
         let entry = Entry::new(EventKind::DeviceOffered, text).device(id);
         self.record(turn, entry.rollout(&active.rollout.id).bundle(&active.rollout.bundle));
     }
@@ -167,20 +169,26 @@ impl Steward {
             self.rollouts.values().filter(|a| a.rollout.state.is_open()).map(|a| a.rollout.id.clone()).collect();
         for rid in open {
             let Some(mut active) = self.rollouts.remove(&rid) else { continue };
-            // Whoever it is: the order of the next offers may have changed.
-            active.offers_done = false;
-            let offering = matches!(active.rollout.state, State::Running | State::Baking);
-            if offering && active.is_last_wave() && !active.members.contains_key(id) {
-                let before = active.rollout.plan.eligible;
-                let view = self.fleet_view(&active, turn.now_ms);
-                let mine = view.devices.iter().any(|c| c.device == id);
-                if mine && u32::try_from(view.devices.len()).unwrap_or(u32::MAX) > before {
+            let expr = LabelExpr::parse(&active.rollout.policy.target).unwrap_or_default();
+            let device = self.devices.get(id).filter(|_| !active.members.contains_key(id));
+            // Most hellos come from devices that a rollout knows or does not want: those cost one comparison.
+            let wanted = device.is_some_and(|d| self.is_wanted(&active.rollout, &expr, d, turn.now_ms));
+            if wanted {
+                active.offers_done = false;
+                if matches!(active.rollout.state, State::Running | State::Baking) && active.is_last_wave() {
                     self.replan(turn, &mut active);
-                    active.rollout.quota = active.rollout.quota.max(active.rollout.plan.eligible);
+                    // An earlier wave of the policy held everybody only while the fleet was that small.
+                    if active.rollout.wave as usize + 1 >= active.rollout.plan.waves.len() {
+                        active.rollout.quota = active.rollout.quota.max(active.rollout.plan.eligible);
+                    }
+                    // It gets the whole time of the wave.
+                    active.rollout.wave_at_ms = turn.now_ms;
                 }
             }
             self.rollouts.insert(rid.clone(), active);
-            self.advance(turn, &rid);
+            if wanted {
+                self.advance(turn, &rid);
+            }
         }
     }
 

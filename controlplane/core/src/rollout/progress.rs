@@ -1,14 +1,18 @@
 //! What reports make of a device's place in a rollout.
 use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use pinnace_protocol::ids::{DeviceId, Digest};
 use pinnace_protocol::message::{Failure, Phase, Report};
 
+use super::active::deadline;
 use super::{Active, Member, MemberState, Outcome, State};
 use crate::Steward;
-use crate::fleet::Quarantine;
+use crate::api::Effect;
+use crate::fleet::{Quarantine, bounded_failure};
 use crate::gates::behaviour;
 use crate::history::{Entry, EventKind};
-use crate::limits::{QUARANTINES_MAX, RETRY_MAX_DOUBLINGS};
+use crate::limits::{ORDER_AGAIN_MS, QUARANTINES_MAX, RETRY_MAX_DOUBLINGS};
 use crate::policy::RolloutPolicy;
 use crate::turn::Turn;
 
@@ -23,6 +27,7 @@ impl Steward {
         self.outrun(turn, id);
         self.settle_plain(id, report);
         self.note_return(turn, id);
+        self.order_again(turn, id, report);
         let Some(target) = self.devices.get(id).and_then(|d| d.target.as_ref()) else { return };
         let Some(rid) = target.rollout.clone().filter(|_| !target.rollback) else { return };
         let Some(mut active) = self.rollouts.remove(&rid) else { return };
@@ -31,6 +36,21 @@ impl Steward {
         }
         self.rollouts.insert(rid.clone(), active);
         self.advance(turn, &rid);
+    }
+
+    /// A device that still follows an older order missed the newest: brokers lose messages, connections stay.
+    fn order_again(&self, turn: &mut Turn, id: &DeviceId, report: &Report) {
+        let Some(device) = self.devices.get(id).filter(|d| report.generation < d.generation) else { return };
+        let since_ms = match &device.target {
+            Some(target) => target.since_ms,
+            // A withdrawn target leaves no generation on the device: only one that still follows it missed that.
+            None if report.target.is_some() => device.seen_at_ms.saturating_sub(ORDER_AGAIN_MS),
+            None => return,
+        };
+        if turn.now_ms >= since_ms.saturating_add(ORDER_AGAIN_MS) {
+            let (nonce, assignment) = (device.nonce.clone(), self.assignment(device));
+            turn.then.push(Effect::Reassert { device: id.clone(), nonce, assignment });
+        }
     }
 
     /// A plain assignment that arrived is what later rollbacks return to.
@@ -60,7 +80,7 @@ impl Steward {
             Phase::Loading | Phase::Probation => began(&mut member, MemberState::Probation),
             Phase::Deferred => {
                 began(&mut member, MemberState::Deferred);
-                member.failure.clone_from(&report.failure);
+                member.failure = report.failure.as_ref().map(bounded_failure);
             }
             Phase::Healthy => {
                 began(&mut member, MemberState::Healthy);
@@ -73,7 +93,7 @@ impl Steward {
             }
             Phase::Failed => {
                 began(&mut member, MemberState::Failed);
-                self.fail(turn, active, &mut member, report.failure.clone());
+                self.fail(turn, active, &mut member, report.failure.as_ref().map(bounded_failure));
             }
         }
         if report.trial.is_some() {
@@ -130,7 +150,7 @@ impl Steward {
     /// Writes the history entry of a device's step, for steps that are news.
     fn tell(&mut self, turn: &mut Turn, active: &Active, before: &Member, after: &Member) {
         let (id, bundle) = (&after.device, &active.rollout.bundle);
-        let why = after.failure.as_ref().map_or_else(alloc::string::String::new, |f| {
+        let why = after.failure.as_ref().map_or_else(String::new, |f| {
             let text = crate::history::cut(&f.text);
             if text.is_empty() { format!(" ({})", f.code.as_str()) } else { format!(" ({}: {text})", f.code.as_str()) }
         });
@@ -157,13 +177,17 @@ impl Steward {
         }
     }
 
+    fn seen_at(&self, id: &DeviceId) -> u64 {
+        self.devices.get(id).map_or(0, |d| d.seen_at_ms)
+    }
+
     /// Looks at every device of a rollout whose time may be up; returns when the next one's is.
     pub(crate) fn due(&mut self, turn: &mut Turn, active: &mut Active) -> u64 {
         let policy = active.rollout.policy.clone();
-        let due: alloc::vec::Vec<Member> = active
+        let due: Vec<Member> = active
             .members
             .values()
-            .filter(|m| super::active::deadline(&policy, m, self.devices.get(&m.device)) <= turn.now_ms)
+            .filter(|m| deadline(&policy, m, self.seen_at(&m.device)) <= turn.now_ms)
             .cloned()
             .collect();
         for mut member in due {
@@ -204,7 +228,7 @@ impl Steward {
         }
         let paused = matches!(active.rollout.state, State::Paused(_));
         let members = active.members.values().filter(|m| !(paused && m.state == MemberState::Retrying));
-        members.map(|m| super::active::deadline(&policy, m, self.devices.get(&m.device))).min().unwrap_or(u64::MAX)
+        members.map(|m| deadline(&policy, m, self.seen_at(&m.device))).min().unwrap_or(u64::MAX)
     }
 }
 
