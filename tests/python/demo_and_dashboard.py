@@ -158,7 +158,7 @@ def pages(url: str) -> list[str]:
     found = ["/", "/rollouts", "/devices/station-1", "/models", "/drift", "/events", "/health"]
     found += [f"/rollouts/{rollout}" for rollout in rollouts]
     for bundle in bundles:
-        name = f"/models/{bundle['family']}/{bundle['version']}"
+        name = f"/models/{bundle['family']}/v{bundle['version']}"
         found += [name, f"{name}/drift"]
     return found
 

@@ -20,7 +20,12 @@ fn join_rollout_and_windows_work_over_mosquitto() {
     let (data, files) = (dir.join("plane").display().to_string(), dir.join("broker"));
     let out = files.display().to_string();
     pinnace(&["broker-files", "--data", &data, "--listen", &address.to_string(), "--out", &out]).ok();
-    let config = files.join("mosquitto.conf").display().to_string();
+    let config = files.join("mosquitto.conf");
+    // Started by root, Mosquitto would become its own user, who cannot read a test's folder.
+    let mut text = std::fs::read_to_string(&config).unwrap();
+    text.push_str("user root\n");
+    std::fs::write(&config, text).unwrap();
+    let config = config.display().to_string();
     let log = dir.join("mosquitto.log");
     let start = || Process::other("mosquitto", &["-v".into(), "-c".into(), config.clone()], &log);
     let mut broker = start();
