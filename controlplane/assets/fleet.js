@@ -15,82 +15,108 @@ function start(canvas, tip) {
   if (!context) return;
   /** @type {Cells} */
   let data = { versions: [], states: [], cells: [] };
-  /** @type {{ columns: number, step: number }} */
-  let grid = { columns: 1, step: 1 };
+  /** Columns, and the distances between cells and between rows. @type {{ columns: number, step: number, row: number }} */
+  let grid = { columns: 1, step: 1, row: 1 };
   let chosen = -1;
 
-  /** Chooses the largest hexagons that fit. @param {number} n @param {number} width @param {number} height */
-  function layout(n, width, height) {
-    let best = { columns: 1, step: 1 };
+  /** Chooses the largest hexagons that fit, in whole pixels of the device: all gaps are alike, and copies are quick. @param {number} n @param {number} width @param {number} height @param {number} scale */
+  function layout(n, width, height, scale) {
+    const whole = (/** @type {number} */ x) => Math.max(1, Math.floor(x * scale)) / scale;
     for (let columns = 1; columns <= n; columns += 1) {
-      const step = width / (columns + 0.5);
-      const rows = Math.ceil(n / columns);
-      const needed = (rows - 1) * step * 0.866 + step * 1.155;
-      if (needed <= height) {
-        best = { columns, step };
-        break;
-      }
+      const step = whole(width / (columns + 0.5));
+      const row = whole(step * 0.866);
+      if ((Math.ceil(n / columns) - 1) * row + step * 1.155 > height) continue;
+      // What rounding left over holds more columns.
+      return { columns: Math.max(columns, Math.floor(width / step - 0.5)), step, row };
     }
-    return best;
+    return { columns: Math.max(1, n), step: whole(width / (n + 0.5)), row: 1 };
   }
 
   /** @param {number} index */
   function centre(index) {
     const row = Math.floor(index / grid.columns);
     const column = index % grid.columns;
-    return { x: (column + 0.5 + (row % 2) * 0.5) * grid.step, y: row * grid.step * 0.866 + grid.step * 0.578 };
+    return { x: (column + 0.5 + (row % 2) * 0.5) * grid.step, y: row * grid.row + grid.step * 0.578 };
   }
 
-  /** @param {Path2D} path @param {number} x @param {number} y @param {number} r */
-  function hexagon(path, x, y, r) {
-    path.moveTo(x, y - r);
-    for (let i = 1; i < 6; i += 1) path.lineTo(x + r * Math.sin((i * Math.PI) / 3), y - r * Math.cos((i * Math.PI) / 3));
-    path.closePath();
+  /** @param {CanvasRenderingContext2D} on @param {number} x @param {number} y @param {number} r */
+  function hexagon(on, x, y, r) {
+    on.beginPath();
+    on.moveTo(x, y - r);
+    for (let i = 1; i < 6; i += 1) on.lineTo(x + r * Math.sin((i * Math.PI) / 3), y - r * Math.cos((i * Math.PI) / 3));
+    on.closePath();
   }
 
+  /** Makes the picture of one cell: ten thousand copies are quicker than ten thousand shapes. @param {string} fill @param {string} ring @param {number} step pixels of the device */
+  function stamp(fill, ring, step) {
+    const picture = document.createElement("canvas");
+    picture.width = picture.height = Math.ceil(step * 1.2);
+    const on = picture.getContext("2d");
+    if (!on) return picture;
+    const middle = picture.width / 2;
+    const radius = step * (step > 16 ? 0.53 : 0.565);
+    on.fillStyle = fill;
+    hexagon(on, middle, middle, radius);
+    on.fill();
+    if (ring) {
+      on.strokeStyle = ring;
+      on.lineWidth = Math.max(1, step / 24);
+      hexagon(on, middle, middle, radius * 0.55);
+      on.stroke();
+    }
+    return picture;
+  }
+
+  /** All cells, without the chosen one's ring: moving the pointer must not paint them again. */
+  const cells = document.createElement("canvas");
+
+  /** Paints all cells. */
+  function paint() {
+    const scale = devicePixelRatio || 1;
+    const { clientWidth: width, clientHeight: height } = canvas;
+    cells.width = Math.round(width * scale);
+    cells.height = Math.round(height * scale);
+    const on = cells.getContext("2d");
+    if (!on) return;
+    grid = layout(data.cells.length, width, height, scale);
+    const style = getComputedStyle(canvas);
+    const colour = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim() || "#888";
+    const ink = colour("ink");
+    const byState = document.querySelector('input[name="hue"]:checked')?.getAttribute("value") === "state";
+    /** @type {Map<number, HTMLCanvasElement>} */
+    const stamps = new Map();
+    data.cells.forEach(([, version, state], index) => {
+      const key = byState ? state : (version + 1) * data.states.length + state;
+      let picture = stamps.get(key);
+      if (!picture) {
+        const tone = data.states[state]?.[0] ?? "idle";
+        const name = byState ? (tone === "idle" ? "track" : `${tone}-fill`) : data.versions[version]?.[1] ?? "v-none";
+        // Trouble is a ring besides its colour.
+        picture = stamp(colour(name), tone === "bad" || tone === "warn" ? ink : "", grid.step * scale);
+        stamps.set(key, picture);
+      }
+      const { x, y } = centre(index);
+      on.drawImage(picture, Math.round(x * scale - picture.width / 2), Math.round(y * scale - picture.height / 2));
+    });
+    draw();
+  }
+
+  /** Shows the cells and rings the chosen one. */
   function draw() {
     if (!context) return;
     const scale = devicePixelRatio || 1;
-    const { clientWidth: width, clientHeight: height } = canvas;
-    if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
-      canvas.width = Math.round(width * scale);
-      canvas.height = Math.round(height * scale);
+    if (canvas.width !== cells.width || canvas.height !== cells.height) {
+      canvas.width = cells.width;
+      canvas.height = cells.height;
     }
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, width, height);
-    grid = layout(data.cells.length, width, height);
-    const style = getComputedStyle(canvas);
-    const colour = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim() || "#888";
-    const byState = document.querySelector('input[name="hue"]:checked')?.getAttribute("value") === "state";
-    const radius = grid.step * 0.577 * (grid.step > 8 ? 0.92 : 0.98);
-    /** One path per colour: ten thousand cells are a handful of fills. @type {Map<string, Path2D>} */
-    const paths = new Map();
-    const troubled = new Path2D();
-    data.cells.forEach(([, version, state], index) => {
-      const tone = data.states[state]?.[0] ?? "idle";
-      const fill = byState
-        ? colour(tone === "idle" ? "track" : `${tone}-fill`)
-        : colour(version < 0 ? "v-none" : data.versions[version]?.[1] ?? "v-none");
-      const path = paths.get(fill) ?? new Path2D();
-      paths.set(fill, path);
-      const { x, y } = centre(index);
-      hexagon(path, x, y, radius);
-      // Trouble is a ring besides its colour.
-      if (tone === "bad" || tone === "warn") hexagon(troubled, x, y, radius * 0.55);
-    });
-    for (const [fill, path] of paths) {
-      context.fillStyle = fill;
-      context.fill(path);
-    }
-    context.strokeStyle = colour("ink");
-    context.lineWidth = Math.max(0.75, grid.step / 24);
-    context.stroke(troubled);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    if (cells.width > 0 && cells.height > 0) context.drawImage(cells, 0, 0);
     if (chosen >= 0 && chosen < data.cells.length) {
       const { x, y } = centre(chosen);
-      const ring = new Path2D();
-      hexagon(ring, x, y, radius);
-      context.lineWidth = 2;
-      context.stroke(ring);
+      context.strokeStyle = getComputedStyle(canvas).color;
+      context.lineWidth = 2 * scale;
+      hexagon(context, x * scale, y * scale, grid.step * 0.577 * scale);
+      context.stroke();
     }
   }
 
@@ -115,7 +141,7 @@ function start(canvas, tip) {
   function under(event) {
     const box = canvas.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    const row = Math.round((y - grid.step * 0.578) / (grid.step * 0.866));
+    const row = Math.round((y - grid.step * 0.578) / grid.row);
     const column = Math.round(x / grid.step - 0.5 - (Math.abs(row) % 2) * 0.5);
     if (row < 0 || column < 0 || column >= grid.columns) return -1;
     const index = row * grid.columns + column;
@@ -132,7 +158,7 @@ function start(canvas, tip) {
     const response = await fetch(canvas.dataset.cells ?? "");
     if (!response.ok) return;
     data = await response.json();
-    draw();
+    paint();
   }
 
   canvas.addEventListener("mousemove", (event) => show(under(event)));
@@ -150,10 +176,10 @@ function start(canvas, tip) {
     }
   });
   document.addEventListener("change", (event) => {
-    if (event.target instanceof HTMLInputElement && event.target.name === "hue") draw();
+    if (event.target instanceof HTMLInputElement && event.target.name === "hue") paint();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  new ResizeObserver(draw).observe(canvas);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+  new ResizeObserver(paint).observe(canvas);
   document.addEventListener("pinnace:fresh", () => void load().catch(() => {}));
   load().catch(() => {});
 }

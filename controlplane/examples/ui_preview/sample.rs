@@ -87,7 +87,10 @@ impl Sample {
     }
 
     fn cells(&self) -> Vec<DeviceCell> {
-        (0..self.devices).map(|i| self.cell(i)).collect()
+        let mut cells: Vec<DeviceCell> = (0..self.devices).map(|i| self.cell(i)).collect();
+        // The steward lists devices by name.
+        cells.sort_by(|a, b| a.device.cmp(&b.device));
+        cells
     }
 
     fn tally(version: u64) -> Tally {

@@ -63,7 +63,7 @@ fn models(page: &DevicePage) -> Markup {
                     (pair("Engine", &html! { (running.engine) ", " (running.variant) }))
                     (pair("Manifest", &html! { code title=(running.manifest) { (running.manifest.short()) } }))
                 }
-                (pair("Falls back to", &parts::bundle_or(device.good.as_ref(), "what it came with")))
+                (pair("A rollback returns to", &parts::bundle_or(device.good.as_ref(), "what it came with")))
                 (pair("Generation", &html! { (count(device.accepted)) " accepted of " (count(device.generation)) }))
             }
             (failure(device.failure.as_ref()))

@@ -267,7 +267,7 @@ fn decisions(events: &[EventRecord], now_ms: u64) -> Markup {
 }
 
 fn table(fleet: &FleetPage, after: Option<&str>) -> Markup {
-    let rest = || fleet.devices.iter().skip_while(|d| after.is_some_and(|after| d.device.as_str() <= after));
+    let rest = || fleet.devices.iter().filter(|d| after.is_none_or(|after| d.device.as_str() > after));
     let rows: Vec<&DeviceCell> = rest().take(TABLE_ROWS).collect();
     let next = rest().nth(TABLE_ROWS).and_then(|_| rows.last()).map(|d| &d.device);
     html! {

@@ -76,7 +76,7 @@ fn rung(rung: &WaveRung, before: u32, page: &RolloutPage) -> Markup {
     let on_the_way = rung.exposed.saturating_sub(rung.healthy + rung.failed);
     let (class, word) = match rung.place {
         WavePlace::Passed => ("passed", badge(Tone::Good, Icon::Check, "passed")),
-        WavePlace::Present if page.rollout.abort.is_some() => ("present", badge(Tone::Bad, Icon::Cross, "ended here")),
+        WavePlace::Present if page.rollout.abort.is_some() => ("ended", badge(Tone::Bad, Icon::Cross, "ended here")),
         WavePlace::Present if page.rollout.state == State::Completed => {
             ("passed", badge(Tone::Good, Icon::Check, "passed"))
         }
@@ -212,7 +212,7 @@ fn meter(card: &GateCard) -> Markup {
                 span { strong { "abort" } " at " (odds(card.reason.needed)) br; "now " (odds(card.reason.evidence)) }
                 @match promote {
                     Some((_, p)) => span class="right" { strong { "promote" } " at " (odds(p.needed)) br; "now " (odds(p.evidence)) },
-                    None => span class="right quiet" { "only aborts" br; "nothing against" },
+                    None => span class="right quiet" { "no evidence" br; "only aborts" },
                 }
             }
         }
