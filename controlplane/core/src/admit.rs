@@ -38,7 +38,7 @@ impl Steward {
         };
         turn.devices.insert(id.clone());
         self.record(turn, Entry::new(EventKind::DeviceJoined, text).device(id));
-        self.enrol_late(turn, id);
+        self.enrol_late(turn, id, true);
     }
 
     pub(crate) fn on_hello(&mut self, turn: &mut Turn, id: &DeviceId, hello: &Hello) {
@@ -51,7 +51,7 @@ impl Steward {
         turn.devices.insert(id.clone());
         self.adopt_running(id);
         self.outrun(turn, id);
-        self.enrol_late(turn, id);
+        self.enrol_late(turn, id, false);
         self.give_baseline(turn, id);
         self.note_return(turn, id);
         // One signed answer is enough, and it has to carry the new nonce.

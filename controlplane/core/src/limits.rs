@@ -28,8 +28,6 @@ pub const INTERVALS_FRESH: usize = 144;
 pub const BUNDLES_WATCHED: usize = 16;
 /// Rows of one window that are believed; the sketch's own counters bound the rest.
 pub const WINDOW_MAX_ROWS: u64 = 10_000_000;
-/// Milliseconds between looks at a rollout that only waits: deadlines are in seconds.
-pub const LOOK_EVERY_MS: u64 = 1_000;
 /// Milliseconds after which a report about an older target means that the newest order was lost, not that it is on its way.
 pub const ORDER_AGAIN_MS: u64 = 30_000;
 /// Doublings of the retry delay.

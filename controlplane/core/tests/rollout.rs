@@ -523,3 +523,26 @@ fn after_completion_late_devices_are_still_retried() {
     assert_eq!(w.steward.device(&slow).unwrap().device.good, Some(bundle(2)));
     assert_eq!(w.steward.next_deadline(), None);
 }
+
+#[test]
+fn a_device_that_another_rollout_took_is_not_waited_for() {
+    let mut w = World::new(6);
+    w.publish(2);
+    w.publish(3);
+    let north = w.create(2, RolloutPolicy { target: "site=north".into(), canary: 3, ..RolloutPolicy::demo() });
+    // One of the three begins, and is then moved to where the other rollout goes.
+    let moved = w.page(&north).members[0].device.clone();
+    let fake = w.devices.get_mut(&moved).unwrap();
+    fake.running = Some(bundle(1));
+    fake.outbox.truncate(1);
+    w.settle();
+    assert_eq!(w.page(&north).tally.open(), 1);
+    w.command(Command::SetLabels { device: moved.clone(), labels: vec!["site=south".into()] }).unwrap();
+    let south = w.create(3, RolloutPolicy { target: "site=south".into(), canary: 9, ..RolloutPolicy::demo() });
+    w.settle();
+    w.pass(MINUTE);
+    assert_eq!(w.state(&south), "completed");
+    assert_eq!(w.devices[&moved].running, Some(bundle(3)));
+    let page = w.page(&north);
+    assert_eq!((page.tally.open(), page.tally.superseded), (0, 1), "{}", page.sentence);
+}

@@ -106,9 +106,9 @@ pub fn halts(policy: &GatePolicy, tally: &Tally) -> Vec<Reason> {
     reasons
 }
 
-/// Returns the odds for promotion: devices told and not given up as unreachable, those without an outcome as failed.
+/// Returns the odds for promotion: devices told and not given up as unreachable, those that are not healthy as failed.
 pub fn promotion(policy: &GatePolicy, tally: &Tally) -> Promote {
-    let n = tally.exposed.saturating_sub(tally.unreachable + tally.superseded);
+    let n = tally.exposed.saturating_sub(tally.unreachable);
     let evidence = failures::in_favour(n, n.saturating_sub(tally.healthy), policy.p_bad);
     Promote { evidence, needed: 1.0 / policy.beta }
 }

@@ -47,7 +47,12 @@ impl Active {
         turn.rollouts.insert(self.rollout.id.clone());
     }
 
-    /// Returns whether the present wave is the last that adds devices.
+    /// Returns whether the present wave is the policy's last: the one for everybody.
+    pub(crate) fn is_final_wave(&self) -> bool {
+        self.rollout.wave as usize + 1 >= self.rollout.plan.waves.len()
+    }
+
+    /// Returns whether the present wave already covers every device there is.
     pub(crate) fn is_last_wave(&self) -> bool {
         self.rollout.quota >= self.rollout.plan.eligible
     }

@@ -193,7 +193,7 @@ impl Steward {
         turn.devices.insert(id.clone());
         let text = format!("{} labelled {id}: {}.", cut(actor), cut(&labels.join(", ")));
         self.record(turn, Entry::new(EventKind::LabelsSet, text).by(actor).device(id));
-        self.enrol_late(turn, id);
+        self.enrol_late(turn, id, true);
         Ok(Done::Ok)
     }
 }

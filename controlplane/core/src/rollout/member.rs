@@ -59,6 +59,13 @@ impl MemberState {
     }
 }
 
+impl MemberState {
+    /// Returns whether the device goes or went elsewhere, so that no outcome is expected of it any more.
+    pub const fn is_leaving(self) -> bool {
+        matches!(self, Self::RollingBack | Self::RolledBack | Self::Superseded | Self::Withdrawn)
+    }
+}
+
 /// How a device's attempt ended; stays when the device goes back later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -133,12 +140,14 @@ pub struct Tally {
     pub back: u32,
     /// Left for a newer rollout.
     pub superseded: u32,
+    /// Began, have no outcome yet and are still expected to have one.
+    pub under_way: u32,
 }
 
 impl Tally {
-    /// Returns the devices that began and have no outcome yet.
+    /// Returns the devices that began and whose outcome is still expected.
     pub const fn open(&self) -> u32 {
-        self.accepted.saturating_sub(self.healthy + self.failed)
+        self.under_way
     }
 
     /// Replaces one device's part of the sums by another.
@@ -169,6 +178,9 @@ impl Tally {
             if worse {
                 change(&mut self.worse);
             }
+        }
+        if m.accepted_at_ms.is_some() && m.outcome.is_none() && !m.state.is_leaving() {
+            change(&mut self.under_way);
         }
         match m.state {
             MemberState::Offered => change(&mut self.waiting),

@@ -164,7 +164,10 @@ impl Steward {
     }
 
     /// A device that came after the last wave began enters it.
-    pub(crate) fn enrol_late(&mut self, turn: &mut Turn, id: &DeviceId) {
+    ///
+    /// `is_new`: it was not among the devices of the plan, so the plan is made anew. A hello does that only where it
+    /// lets the device in: ten thousand of them may come at once.
+    pub(crate) fn enrol_late(&mut self, turn: &mut Turn, id: &DeviceId, is_new: bool) {
         let open: Vec<RolloutId> =
             self.rollouts.values().filter(|a| a.rollout.state.is_open()).map(|a| a.rollout.id.clone()).collect();
         for rid in open {
@@ -175,12 +178,13 @@ impl Steward {
             let wanted = device.is_some_and(|d| self.is_wanted(&active.rollout, &expr, d, turn.now_ms));
             if wanted {
                 active.offers_done = false;
-                if matches!(active.rollout.state, State::Running | State::Baking) && active.is_last_wave() {
+                let under_way = matches!(active.rollout.state, State::Running | State::Baking | State::Paused(_));
+                if under_way && (is_new || active.is_last_wave()) {
                     self.replan(turn, &mut active);
-                    // An earlier wave of the policy held everybody only while the fleet was that small.
-                    if active.rollout.wave as usize + 1 >= active.rollout.plan.waves.len() {
-                        active.rollout.quota = active.rollout.quota.max(active.rollout.plan.eligible);
-                    }
+                }
+                // An earlier wave of the policy may hold everybody while the fleet is small; it stays as small.
+                if under_way && active.is_final_wave() {
+                    active.rollout.quota = active.rollout.quota.max(active.rollout.plan.eligible);
                     // It gets the whole time of the wave.
                     active.rollout.wave_at_ms = turn.now_ms;
                 }
