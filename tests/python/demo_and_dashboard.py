@@ -6,7 +6,8 @@ usage: demo_and_dashboard.py PINNACE [SCREENS_DIR]
 1. The demo is told to its end, although a station and the control plane are killed with signal 9 on the way.
 2. Every page loads in Chromium: status 200, an empty console, no sideways scrolling at 400 px, in light and dark, and
    what happens appears by itself. Screenshots go to SCREENS_DIR (target/screens).
-3. SIGTERM ends the demo with status 0 and leaves no process; so does killing it with signal 9.
+3. SIGTERM ends the demo with status 0 and leaves no process; killing it with signal 9 leaves none either.
+4. `demo --exit`, undisturbed, ends by itself with status 0.
 
 One line per check; exits 1 at the first that fails.
 """
@@ -248,6 +249,13 @@ def main() -> int:
         killed.process.wait()
         killed.gone()
         tell("demo: killed with signal 9, no process is left")
+
+        undisturbed = Demo(pinnace, Path(work, "undisturbed"), "--exit")
+        status = undisturbed.process.wait(timeout=STORY_LIMIT_S)
+        undisturbed.gone()
+        if status != 0 or not any("The loop is closed" in line for line in undisturbed.lines):
+            raise AssertionError(f"`demo --exit` ended with {status}:\n" + "\n".join(undisturbed.lines))
+        tell("demo: `--exit` ends with status 0 when the story is told")
     tell(f"all well after {time.monotonic() - began:.0f} s")
     return 0
 
