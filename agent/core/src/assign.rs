@@ -103,7 +103,7 @@ impl Agent {
         if self.serving.is_some() && self.state.active.as_ref().is_some_and(|a| a.manifest == target.manifest) {
             let was_under_way = self.state.candidate.is_some() || !matches!(self.work, Work::Idle);
             self.abandon(turn);
-            if is_news || was_under_way {
+            if self.adopt_active(turn, &target) || is_news || was_under_way {
                 self.settle(turn);
             }
             return;
@@ -132,6 +132,18 @@ impl Agent {
         self.abandon(turn);
         let Some(order) = self.order.clone().filter(|o| o.manifest == target.manifest) else { return };
         self.begin(turn, &order);
+    }
+
+    /// The active model is what a newer generation asks for: it has passed its trial and is healthy under this one too.
+    /// Returns whether that changed anything.
+    fn adopt_active(&mut self, turn: &mut Turn, target: &Target) -> bool {
+        let Some(active) = self.state.active.as_mut().filter(|a| a.generation != target.generation) else {
+            return false;
+        };
+        active.generation = target.generation;
+        active.rollout.clone_from(&target.rollout);
+        turn.save_pointers();
+        true
     }
 
     /// Begins with a bundle that is not on its way yet.

@@ -122,6 +122,10 @@ impl Agent {
         }
         agent.load_active(&mut turn);
         if agent.active_load.is_none() {
+            // A device that never had a model still says what it has given up.
+            if agent.state.candidate.is_none() {
+                agent.settle(&mut turn);
+            }
             agent.resume(&mut turn);
         }
         let mut step = Step::default();

@@ -44,6 +44,22 @@ fn engine_and_golden_failures_are_passed_on() {
 }
 
 #[test]
+fn without_any_model_what_was_given_up_is_still_told_after_a_restart() {
+    let mut repo = Repo::new();
+    let v1 = repo.release_with(1, 50_000, |_| {});
+    let mut world = World::new(repo);
+    let load = Some(Failure { code: FailCode::Load, text: "planted".into() });
+    world.behaviour.insert(v1.digest, Behaviour { load, ..Behaviour::default() });
+    world.assign(Assigned::new(&v1, 1));
+    world.until("failed", |w| w.phase() == Some(Phase::Failed));
+    // The report was lost: nobody but the device knows.
+    world.plane.reports.clear();
+    world.start();
+    world.until("told again", |w| w.phase().is_some());
+    assert_eq!((world.phase(), world.failure()), (Some(Phase::Failed), Some(FailCode::Load)));
+}
+
+#[test]
 fn every_trial_budget_reverts_by_itself() {
     let cases = [
         (TrialStats { p95_us: 60_000, ..GOOD }, FailCode::Latency),

@@ -227,6 +227,23 @@ fn an_empty_assignment_drops_what_is_on_its_way_and_keeps_what_runs() {
 }
 
 #[test]
+fn a_bundle_that_runs_already_is_healthy_under_a_newer_generation() {
+    let mut repo = Repo::new();
+    let v1 = repo.release(1);
+    let mut world = World::new(repo);
+    world.install(&Assigned::new(&v1, 1));
+    // Its first rollout was given up before it had proven anything; a second one asks for it again.
+    world.plane.assigned = None;
+    world.push_director();
+    world.until("idle", |w| w.phase() == Some(Phase::Idle));
+    world.install(&Assigned::new(&v1, 3));
+    world.start();
+    world.until("still healthy", |w| {
+        w.last().generation == 3 && w.phase() == Some(Phase::Healthy) && w.serves().is_some()
+    });
+}
+
+#[test]
 fn a_newer_generation_of_the_same_bundle_goes_on_with_what_is_there() {
     let mut repo = Repo::new();
     let v1 = repo.release(1);
