@@ -178,7 +178,8 @@ fn own(rng: &mut Rng, device: usize) -> Fault {
         15 | 16 => Fault::DiskFull { device, for_ms: span(rng) },
         17 => Fault::BitRot { device },
         _ => {
-            let hours = [1, 30, 24 * 400, 24 * 3650][rng.index(4)] * i64::from(rng.below(2) as u32 * 2) - 1;
+            let hours = [1, 30, 24 * 400, 24 * 3650][rng.index(4)];
+            let hours = if rng.chance(500) { hours } else { -hours };
             Fault::ClockJump { device, by_ms: hours * 3_600_000 }
         }
     }

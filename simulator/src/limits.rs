@@ -11,7 +11,9 @@ pub const HOURS_MAX: u32 = 24 * 365;
 /// Hours of chaos at most; the rest heals.
 pub const CHAOS_HOURS_MAX: u64 = 8;
 /// Lines of each story that are kept for a failure.
-pub const STORY_LINES: usize = 400;
+pub const STORY_LINES: usize = 20;
+/// Last lines of a story among which a repeated one is looked for.
+pub const REPEATS_AMONG: usize = 4;
 /// Bytes of one line of a story.
 pub const LINE_MAX_BYTES: usize = 240;
 /// Messages that a broker keeps for a client that is away; the oldest goes first.
@@ -28,5 +30,7 @@ pub const FUSE_MS: u64 = 120_000;
 pub const SPINS_MAX: u32 = 64;
 /// Times a person starts a good rollout again after it was aborted by bad luck.
 pub const RETRIES_MAX: u32 = 6;
+/// Times a person resumes a rollout that nobody answers before giving it up.
+pub const RESUMES_MAX: u32 = 2;
 /// Milliseconds between two looks at whether everything has settled.
 pub const AUDIT_MS: u64 = 10 * 60_000;

@@ -5,7 +5,7 @@ use pinnace_controlplane_core::{Command, Done};
 use pinnace_protocol::manifest::TrialPolicy;
 
 use crate::env::{Env, Event};
-use crate::limits::RETRIES_MAX;
+use crate::limits::{RESUMES_MAX, RETRIES_MAX};
 use crate::plane::Plane;
 use crate::repo::bundle_ref;
 use crate::rng::Rng;
@@ -24,6 +24,8 @@ struct Wish {
     /// Whether it does not wait for the wish before to have an outcome.
     impatient: bool,
     tries: u32,
+    /// Times the present rollout was resumed.
+    resumes: u32,
     outcome: Option<String>,
 }
 
@@ -38,7 +40,14 @@ pub struct Operator {
 impl Operator {
     /// Returns an operator who wants version 1 soon and version 2 at `second_ms`; versions in `bad` are bad.
     pub fn new(mut rng: Rng, second_ms: u64, bad: Vec<u64>) -> Self {
-        let wish = |version, not_before, impatient| Wish { version, not_before, impatient, tries: 0, outcome: None };
+        let wish = |version, not_before, impatient| Wish {
+            version,
+            not_before,
+            impatient,
+            tries: 0,
+            resumes: 0,
+            outcome: None,
+        };
         let impatient = rng.chance(250);
         let policy = RolloutPolicy {
             canary: rng.between(1, 3) as u32,
@@ -104,7 +113,7 @@ impl Operator {
         };
         match cell.state {
             "completed" => self.wishes[at].outcome = Some("runs".into()),
-            "paused-inconclusive" => self.decide(env, plane, &cell),
+            "paused-inconclusive" => self.decide(env, plane, at, &cell),
             "paused" | "paused-for-approval" => self.say(env, plane, &Command::Resume(cell.id)),
             "rolled-back" | "rollback-stuck" => self.ended(env, plane, at, &cell),
             _ => {}
@@ -112,10 +121,16 @@ impl Operator {
     }
 
     /// A rollout waits for evidence that does not come.
-    fn decide(&mut self, env: &mut Env, plane: &mut Plane, cell: &RolloutCell) {
+    fn decide(&mut self, env: &mut Env, plane: &mut Plane, at: usize, cell: &RolloutCell) {
+        let wish = &mut self.wishes[at];
+        let abort = |reason: &str| Command::Abort { rollout: cell.id.clone(), reason: reason.into() };
         let command = if cell.tally.failed > 0 {
-            Command::Abort { rollout: cell.id.clone(), reason: "devices failed".into() }
+            abort("devices failed")
+        } else if wish.resumes == RESUMES_MAX {
+            // The next rollout draws other canaries.
+            abort("nobody answers")
         } else {
+            wish.resumes += 1;
             Command::Resume(cell.id.clone())
         };
         self.say(env, plane, &command);
@@ -137,6 +152,7 @@ impl Operator {
         let command = Command::CreateRollout { bundle, policy: self.policy.clone() };
         if let Some(Ok(Done::Created(_))) = plane.command(env, &command) {
             self.wishes[at].tries += 1;
+            self.wishes[at].resumes = 0;
             self.wishes[at].not_before = env.now();
         }
     }

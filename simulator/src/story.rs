@@ -2,7 +2,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use crate::limits::{LINE_MAX_BYTES, STORY_LINES};
+use crate::limits::{LINE_MAX_BYTES, REPEATS_AMONG, STORY_LINES};
 
 /// Whose story it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,17 +27,28 @@ impl fmt::Display for Moment {
     }
 }
 
+/// Something that a node did, perhaps several times in a row.
+struct Line {
+    at: u64,
+    text: String,
+    times: u32,
+}
+
 /// Keeps the stories and the hash.
 pub struct Story {
-    lines: Vec<VecDeque<(u64, String)>>,
-    plane: VecDeque<(u64, String)>,
+    lines: Vec<VecDeque<Line>>,
+    plane: VecDeque<Line>,
     hash: u64,
 }
 
 impl Story {
     /// Returns empty stories for so many devices.
     pub fn new(devices: usize) -> Self {
-        Self { lines: vec![VecDeque::new(); devices], plane: VecDeque::new(), hash: 0xcbf2_9ce4_8422_2325 }
+        Self {
+            lines: (0..devices).map(|_| VecDeque::new()).collect(),
+            plane: VecDeque::new(),
+            hash: 0xcbf2_9ce4_8422_2325,
+        }
     }
 
     /// Adds a line.
@@ -57,10 +68,13 @@ impl Story {
             Node::Device(index) => &mut self.lines[index],
             Node::Plane => &mut self.plane,
         };
+        // Heartbeats and windows take turns: what repeats is told once, with its newest time.
+        let recent = lines.len().saturating_sub(REPEATS_AMONG)..lines.len();
+        let known = recent.rev().find(|at| lines[*at].text == text).and_then(|at| lines.remove(at));
         if lines.len() == STORY_LINES {
             lines.pop_front();
         }
-        lines.push_back((now, text));
+        lines.push_back(Line { at: now, text, times: known.map_or(1, |line| line.times + 1) });
     }
 
     /// Takes bytes into the hash only.
@@ -88,7 +102,11 @@ impl Story {
             Node::Device(index) => &self.lines[index],
             Node::Plane => &self.plane,
         };
-        lines.iter().map(|(at, text)| format!("{} {text}", Moment(*at))).collect()
+        let told = lines.iter().map(|line| match line.times {
+            1 => format!("{} {}", Moment(line.at), line.text),
+            times => format!("{} {} ({times} times)", Moment(line.at), line.text),
+        });
+        told.collect()
     }
 }
 
@@ -106,6 +124,11 @@ mod tests {
         let lines = story.of(Node::Device(0));
         assert_eq!((lines.len(), lines[0].as_str()), (STORY_LINES, "1:01:01.001 3"));
         assert!(story.of(Node::Plane).is_empty());
+        for _ in 0..3 {
+            story.tell(0, Node::Plane, "beats");
+            story.tell(0, Node::Plane, "counts");
+        }
+        assert_eq!(story.of(Node::Plane), ["0:00:00.000 beats (3 times)", "0:00:00.000 counts (3 times)"]);
         assert_ne!(story.hash(), before);
     }
 }

@@ -30,7 +30,7 @@ pub fn rolled_back(
             if runs != Some(previous) && !is_damaged(device.index) {
                 return Err((node, format!("{} was given up and it does not run {previous} again", cell.id)));
             }
-            if page.state != "rolled-back" && member.state.as_str() == "rolling-back" {
+            if page.state != "rolled-back" && !is_damaged(device.index) && member.state.as_str() == "rolling-back" {
                 return Err((node, format!("{} is {} over it", cell.id, page.state)));
             }
         }
