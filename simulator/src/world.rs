@@ -229,7 +229,7 @@ impl World {
         let (env, devices) = (&self.env, &self.devices);
         let damaged = |device| env.checks.runnable.is_damaged(device);
         let name = |check| move |(node, sentence)| (check, node, sentence);
-        rolled_back(devices, &self.plane, damaged).map_err(name(Check::L3))?;
+        rolled_back(devices, &self.plane, self.options.profile, damaged).map_err(name(Check::L3))?;
         settled(devices, &self.plane, &self.operator, self.options.profile, damaged).map_err(name(Check::L1))?;
         for device in devices.iter().filter(|d| !d.destroyed) {
             let found = env.checks.closed.compare(device.index, &env.checks.counted);

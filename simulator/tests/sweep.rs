@@ -9,7 +9,8 @@ fn sweep(profile: Profile, seeds: std::ops::Range<u64>) {
         if let Some(violation) = &verdict.violation {
             panic!("{violation}\n{verdict}\n{}", verdict.replay);
         }
-        faults += verdict.counts.power_cuts + verdict.counts.crashes + verdict.counts.lost;
+        // Messages are lost in a calm fleet too: those under way when a connection ends in good order.
+        faults += verdict.counts.power_cuts + verdict.counts.crashes;
         windows += verdict.counts.windows;
         promotions += verdict.counts.promotions;
     }

@@ -36,7 +36,7 @@ pub(crate) fn judge(stats: &TrialStats, policy: &TrialPolicy, compared: bool) ->
         let text = format!("latency p95 {} us, {} us are allowed", stats.p95_us, policy.p95_us);
         return fail(FailCode::Latency, text);
     }
-    if stats.compared >= COMPARED_MIN && exceeds(stats.disagreements, stats.compared, policy.disagreement_ppm) {
+    if stats.compared >= COMPARED_MIN && disagrees(stats, policy.disagreement_ppm, wanted) {
         let text = format!(
             "{} of {} answers differ from the active model's, {} per million are allowed",
             stats.disagreements, stats.compared, policy.disagreement_ppm
@@ -50,6 +50,17 @@ pub(crate) fn judge(stats: &TrialStats, policy: &TrialPolicy, compared: bool) ->
         return fail(FailCode::Degenerate, format!("{} answers were all the same", stats.inferences));
     }
     Verdict::Pass
+}
+
+/// Returns whether the answers differ too often: at the end of the trial by the plain share; before it only when the
+/// share is over the limit by more than three standard deviations, since the trial looks many times.
+fn disagrees(stats: &TrialStats, ppm: u32, wanted: u64) -> bool {
+    let (differ, compared) = (stats.disagreements, stats.compared);
+    if compared >= wanted {
+        return exceeds(differ, compared, ppm);
+    }
+    let (n, limit) = (compared as f64, f64::from(ppm) / 1e6);
+    differ as f64 > n * limit + 3.0 * libm::sqrt(n * limit * (1.0 - limit).max(0.0))
 }
 
 /// Returns whether `part` of `whole` is more than `ppm` per million.

@@ -31,10 +31,15 @@ struct OrtModel {
     classify: bool,
 }
 
-/// Opens the library and returns its build description; only a probe process may call it with an untried file.
+/// Opens the library and returns its version; only a probe process may call it with an untried file.
+///
+/// The version is the one in the file's name, links resolved (`libonnxruntime.so.1.32.0`); empty when it has none:
+/// the library itself only tells of its build.
 pub(super) fn open(library: &Path) -> Result<String, EngineError> {
     environment(library)?;
-    Ok(ort::info().split_whitespace().take(4).collect::<Vec<_>>().join(" "))
+    let file = library.canonicalize().unwrap_or_else(|_| library.to_path_buf());
+    let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    Ok(name.split_once(".so.").map_or_else(String::new, |(_, version)| reason(version)))
 }
 
 fn environment(library: &Path) -> Result<&'static Environment, EngineError> {

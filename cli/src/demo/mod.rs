@@ -301,7 +301,7 @@ impl Demo {
         good: bool,
     ) -> Result<(), Failure> {
         let policy = RolloutPolicy {
-            trial: TrialPolicy { inferences: 80, deadline_s: 60, p95_us: 500_000, ..TrialPolicy::default() },
+            trial: TrialPolicy { inferences: 120, deadline_s: 60, p95_us: 500_000, ..TrialPolicy::default() },
             ..RolloutPolicy::demo()
         };
         let id = client.create_rollout(&CreateRollout { bundle: bundle.to_string(), policy }).await?;

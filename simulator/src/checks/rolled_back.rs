@@ -1,7 +1,10 @@
-//! L3: what was given up runs nowhere in the end; every reachable device is back on what it had.
-use pinnace_controlplane_core::rollout::AbortBy;
+//! L3: what was given up runs nowhere in the end; every reachable device is back on what it had, or says why not.
+use pinnace_controlplane_core::rollout::{AbortBy, Member};
+use pinnace_controlplane_core::views::RolloutPage;
 
+use super::settled::is_explained;
 use crate::device::Device;
+use crate::options::Profile;
 use crate::plane::Plane;
 use crate::story::Node;
 
@@ -9,6 +12,7 @@ use crate::story::Node;
 pub fn rolled_back(
     devices: &[Device],
     plane: &Plane,
+    profile: Profile,
     is_damaged: impl Fn(usize) -> bool,
 ) -> Result<(), (Node, String)> {
     let Some(steward) = plane.steward() else { return Ok(()) };
@@ -19,21 +23,43 @@ pub fn rolled_back(
         }
         for member in &page.members {
             let Some(device) = devices.iter().find(|d| d.id == member.device && !d.destroyed) else { continue };
-            let Some(previous) = &member.previous else { continue };
-            let target = steward.device(&device.id).and_then(|page| page.device.target);
-            let Some(target) = target.filter(|t| t.rollout.as_ref() == Some(&cell.id)) else { continue };
-            let node = Node::Device(device.index);
-            if !target.rollback {
-                return Err((node, format!("{} was given up and still is its target", cell.id)));
-            }
-            let runs = device.engine.active.as_ref().map(|model| &model.bundle);
-            if runs != Some(previous) && !is_damaged(device.index) {
-                return Err((node, format!("{} was given up and it does not run {previous} again", cell.id)));
-            }
-            if page.state != "rolled-back" && !is_damaged(device.index) && member.state.as_str() == "rolling-back" {
-                return Err((node, format!("{} is {} over it", cell.id, page.state)));
-            }
+            let found = is_back(device, member, &page, plane, profile, is_damaged(device.index));
+            found.map_err(|sentence| (Node::Device(device.index), sentence))?;
         }
+    }
+    Ok(())
+}
+
+/// Looks at one device of a rollout that was given up.
+fn is_back(
+    device: &Device,
+    member: &Member,
+    rollout: &RolloutPage,
+    plane: &Plane,
+    profile: Profile,
+    damaged: bool,
+) -> Result<(), String> {
+    let id = &rollout.rollout.id;
+    let page = plane.steward().and_then(|steward| steward.device(&device.id));
+    let Some((page, previous)) = page.zip(member.previous.as_ref()) else { return Ok(()) };
+    // A later rollout may have the device by now.
+    let Some(target) = page.device.target.as_ref().filter(|t| t.rollout.as_ref() == Some(id)) else { return Ok(()) };
+    if !target.rollback {
+        return Err(format!("{id} was given up and still is its target"));
+    }
+    let runs = device.engine.active.as_ref().map(|model| &model.bundle);
+    // A bundle that the device had before its rollout stays.
+    if runs == Some(&rollout.rollout.bundle) && runs != Some(previous) {
+        return Err(format!("{id} was given up and its bundle still runs"));
+    }
+    if damaged || is_explained(device, &page, profile, damaged) {
+        return Ok(());
+    }
+    if runs != Some(previous) {
+        return Err(format!("{id} was given up and it does not run {previous} again"));
+    }
+    if rollout.state != "rolled-back" && member.state.as_str() == "rolling-back" {
+        return Err(format!("{id} is {} over it", rollout.state));
     }
     Ok(())
 }

@@ -64,7 +64,7 @@ fn is_ended(state: &str) -> bool {
 }
 
 /// Returns whether a device has said for good why it does not run its target, and may.
-fn is_explained(device: &Device, page: &DevicePage, profile: Profile, damaged: bool) -> bool {
+pub(super) fn is_explained(device: &Device, page: &DevicePage, profile: Profile, damaged: bool) -> bool {
     let Some(failure) = page.device.failure.as_ref().filter(|_| page.device.phase == Phase::Failed) else {
         return false;
     };

@@ -32,7 +32,7 @@ impl Device {
                 self.disk.slots.prepare(slot, &plan);
                 self.turn(env, CoreEvent::SlotPrepared { job }, None);
             }
-            Order::Scan(job, slot) => match self.disk.slots.scan(swapped(env, slot)) {
+            Order::Scan(job, slot) => match self.disk.slots.scan(self.meant(env, slot)) {
                 Ok(present) => self.turn(env, CoreEvent::SlotScanned { job, present: &present }, None),
                 Err(why) => self.slot_failed(env, job, why),
             },
@@ -66,10 +66,19 @@ impl Device {
 
     /// Checks that a slot may be touched; returns the one that is.
     fn touch(&self, env: &mut Env, slot: SlotName, what: &str) -> SlotName {
-        let slot = swapped(env, slot);
+        let slot = self.meant(env, slot);
         let found = slot_is_free(&self.disk, slot, what);
         env.judge(Check::S4, self.node(), found);
         slot
+    }
+
+    /// Returns the slot that a shell with a planted bug takes for `slot`: another one once there is something to spoil.
+    fn meant(&self, env: &Env, slot: SlotName) -> SlotName {
+        match (env.plant, slot) {
+            (Plant::SwapSlots, SlotName::A) if self.engine.active.is_some() => SlotName::B,
+            (Plant::SwapSlots, SlotName::B) if self.engine.active.is_some() => SlotName::A,
+            (_, slot) => slot,
+        }
     }
 
     fn load(&mut self, env: &mut Env, job: Job, slot: SlotName, released: &[u8], role: LoadRole) {
@@ -122,14 +131,5 @@ impl Device {
         let found = verified(&env.repo, bundle.manifest_bytes(), |digest| bundle.blob(&digest.0));
         env.judge(Check::S1, self.node(), found);
         self.engine.load(role, &bundle)
-    }
-}
-
-/// Returns the slot that a shell with planted bug takes for `slot`.
-fn swapped(env: &Env, slot: SlotName) -> SlotName {
-    match (env.plant, slot) {
-        (Plant::SwapSlots, SlotName::A) => SlotName::B,
-        (Plant::SwapSlots, SlotName::B) => SlotName::A,
-        (_, slot) => slot,
     }
 }
