@@ -204,6 +204,7 @@ fn config(args: &RunArgs, identity: &Identity, profile: &DeviceProfile, engines:
         // Two bundles and the ledger share the space.
         bundle_max_bytes: u64::from(profile.storage.free_mib) * MIB / 3,
         plane_key,
+        verifier: pinnace_protocol::signature::Verifier::STRICT,
         image_root: anchor.image_root.clone().into_bytes(),
         director_root: anchor.director_root.clone().into_bytes(),
         not_before_s: NOT_BEFORE_S.max(anchor.issued),

@@ -12,6 +12,7 @@ pub mod join;
 pub mod limits;
 pub mod manifest;
 pub mod message;
+pub mod signature;
 pub mod sketch;
 pub mod time;
 pub mod topic;

@@ -32,6 +32,7 @@ mod plant;
 mod queue;
 mod repo;
 mod rng;
+mod signatures;
 mod slots;
 mod story;
 mod verdict;

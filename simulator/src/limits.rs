@@ -2,6 +2,8 @@
 
 /// Events of one run: a thousand devices for a day are ten million; beyond, something never becomes quiet.
 pub const EVENTS_MAX: u64 = 100_000_000;
+/// Verdicts of real signatures that are remembered: a few per release and device fault.
+pub const SIGNATURES_REMEMBERED: usize = 65_536;
 /// Devices of one run: about 1 MB of virtual disk each.
 pub const DEVICES_MAX: u32 = 10_000;
 /// Virtual hours of one run at least: chaos for a third, then long enough for every deadline of the policy.

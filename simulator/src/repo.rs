@@ -11,6 +11,7 @@ use pinnace_trainer::bundle::Bundle;
 use pinnace_trainer::release::{Current, Signers, release};
 
 use crate::rng::Rng;
+use crate::signatures::Online;
 
 /// The one family that is rolled out.
 pub const FAMILY: &str = "rain";
@@ -48,7 +49,7 @@ pub struct Repo {
     /// The director's first root.
     pub director_root: Vec<u8>,
     /// Signs director bundles.
-    pub director_key: SigningKey,
+    pub director: Online,
     /// Metadata by file name.
     metadata: BTreeMap<String, Vec<u8>>,
     /// Targets by file name.
@@ -89,7 +90,7 @@ impl Repo {
         let mut repo = Self {
             image_root: signed(&image, &[1, 2]),
             director_root: signed(&director, &[50]),
-            director_key: key(60),
+            director: Online::new(&key(60)),
             metadata: BTreeMap::new(),
             targets: BTreeMap::new(),
             releases: BTreeMap::new(),

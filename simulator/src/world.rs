@@ -102,7 +102,7 @@ impl World {
         let env = &mut self.env;
         match event {
             Event::Join(index) => {
-                let key = self.devices[index].key.verifying_key();
+                let key = self.devices[index].public;
                 if self.plane.join(env, index, key) {
                     env.queue.after(1_000, Event::Boot(index));
                 } else {

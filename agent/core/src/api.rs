@@ -10,11 +10,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use ed25519_dalek::VerifyingKey;
+use ed25519_dalek::{Signer as _, VerifyingKey};
 use pinnace_protocol::cbor::CborError;
 use pinnace_protocol::ids::{BundleRef, DeviceId, Digest, TenantId};
 use pinnace_protocol::manifest::TrialPolicy;
 use pinnace_protocol::message::{self, Failure, Health, Hello, Report, ReportKey, TrialStats, Want, Window};
+use pinnace_protocol::signature::Verifier;
 use pinnace_protocol::sketch::Layout;
 use pinnace_protocol::topic::{Down, Up};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub struct Config {
     pub bundle_max_bytes: u64,
     /// The plane's message key: opens acknowledgements.
     pub plane_key: VerifyingKey,
+    /// Who judges signatures: [`Verifier::STRICT`] everywhere but in simulations.
+    pub verifier: Verifier,
     /// The image repository's first root, TUF JSON, from the anchor.
     pub image_root: Vec<u8>,
     /// The director repository's first root, TUF JSON, from the anchor.
@@ -519,12 +522,25 @@ impl UpMessage {
     /// # Errors
     /// [`CborError`] when it cannot be encoded; the protocol's own types always can.
     pub fn seal(&self, key: &ReportKey, tenant: &TenantId, device: &DeviceId) -> Result<Vec<u8>, CborError> {
+        self.seal_with(|bytes| key.sign(bytes).to_bytes(), tenant, device)
+    }
+
+    /// As [`UpMessage::seal`]; whoever holds the key signs.
+    ///
+    /// # Errors
+    /// As [`UpMessage::seal`].
+    pub fn seal_with(
+        &self,
+        sign: impl FnOnce(&[u8]) -> [u8; 64],
+        tenant: &TenantId,
+        device: &DeviceId,
+    ) -> Result<Vec<u8>, CborError> {
         let kind = self.kind().as_str();
         match self {
-            Self::Hello(m) => message::seal(key, tenant, device, kind, m),
-            Self::Report(m) => message::seal(key, tenant, device, kind, m),
-            Self::Window(m) => message::seal(key, tenant, device, kind, m),
-            Self::Want(m) => message::seal(key, tenant, device, kind, m),
+            Self::Hello(m) => message::seal_with(sign, tenant, device, kind, m),
+            Self::Report(m) => message::seal_with(sign, tenant, device, kind, m),
+            Self::Window(m) => message::seal_with(sign, tenant, device, kind, m),
+            Self::Want(m) => message::seal_with(sign, tenant, device, kind, m),
         }
     }
 }

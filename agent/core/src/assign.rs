@@ -4,7 +4,7 @@ use alloc::format;
 use pinnace_protocol::ids::{Digest, RolloutId};
 use pinnace_protocol::manifest::AssignmentCustom;
 use pinnace_protocol::message::{FailCode, Failure, Phase};
-use pinnace_protocol::trust::{Assignment, VerifiedDirector, verify_director};
+use pinnace_protocol::trust::{Assignment, VerifiedDirector, verify_director_with};
 use serde::Deserialize as _;
 
 use crate::Agent;
@@ -21,7 +21,8 @@ impl Agent {
         let nonce = self.link.nonce.as_ref().map(nonce_text);
         let now_s = self.clock.judge_s(turn.now, &self.floors);
         let device = self.config.device.as_str();
-        match verify_director(payload, &self.director_root, device, nonce.as_deref(), &self.floors, now_s) {
+        let (verifier, root) = (self.config.verifier, &self.director_root);
+        match verify_director_with(verifier, payload, root, device, nonce.as_deref(), &self.floors, now_s) {
             // Whoever writes to the topic can cause this, so it says nothing about the target.
             Err(e) => turn.log(Level::Error, format!("director message refused: {e}; {}", e.hint())),
             // The retained message from before our hello: the answer to our nonce is on its way.

@@ -32,7 +32,7 @@ use alloc::vec::Vec;
 
 use pinnace_protocol::cbor;
 use pinnace_protocol::limits::PAYLOAD_MAX_BYTES;
-use pinnace_protocol::message::{Ack, FailCode, Failure, Frame, FrameBody, open_from_plane};
+use pinnace_protocol::message::{Ack, FailCode, Failure, Frame, FrameBody, open_from_plane_with};
 use pinnace_protocol::sketch::Layout;
 use pinnace_protocol::time::{Mono, Now};
 use pinnace_protocol::topic::Down;
@@ -115,8 +115,9 @@ impl Agent {
             }
             Event::Message { kind: Down::Director, payload } => self.directed(turn, payload),
             Event::Message { kind: Down::Ack, payload } => {
-                let (tenant, device) = (&self.config.tenant, &self.config.device);
-                match open_from_plane::<Ack>(&self.config.plane_key, tenant, device, Down::Ack.as_str(), payload) {
+                let Config { verifier, plane_key, tenant, device, .. } = &self.config;
+                let kind = Down::Ack.as_str();
+                match open_from_plane_with::<Ack>(*verifier, plane_key, tenant, device, kind, payload) {
                     Ok(ack) => self.acknowledged(turn, &ack),
                     Err(e) => turn.log(Level::Error, alloc::format!("acknowledgement refused: {e}")),
                 }

@@ -67,7 +67,7 @@ impl Agent {
                 Key::State | Key::Window(_) => {}
             }
         }
-        let trusted = match TrustedState::load(&config.image_root, metadata) {
+        let trusted = match TrustedState::load_with(&config.image_root, metadata, config.verifier) {
             Ok(trusted) => Some(trusted),
             Err(e) => {
                 turn.log(

@@ -1,12 +1,13 @@
 //! The signed wrapper of every message that a broker must not be able to forge.
 use alloc::string::String;
 use alloc::vec::Vec;
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::cbor::{self, CborError};
 use crate::ids::{DeviceId, TenantId};
 use crate::limits::PAYLOAD_MAX_BYTES;
+use crate::signature::Verifier;
 
 /// The key a device signs its reports with; the plane learns the public half when the device joins.
 pub type ReportKey = SigningKey;
@@ -62,19 +63,20 @@ fn signed_bytes(direction: u8, tenant: &TenantId, device: &DeviceId, kind: &str,
 
 fn seal_as<T: Serialize>(
     dir: u8,
-    key: &SigningKey,
+    sign: impl FnOnce(&[u8]) -> [u8; 64],
     tenant: &TenantId,
     device: &DeviceId,
     kind: &str,
     message: &T,
 ) -> Result<Vec<u8>, CborError> {
     let body = cbor::encode(message)?;
-    let signature = key.sign(&signed_bytes(dir, tenant, device, kind, &body)).to_bytes().to_vec();
+    let signature = sign(&signed_bytes(dir, tenant, device, kind, &body)).to_vec();
     cbor::encode(&Envelope { version: 1, body, signature })
 }
 
 fn open_as<T: DeserializeOwned>(
     dir: u8,
+    verifier: Verifier,
     key: &VerifyingKey,
     tenant: &TenantId,
     device: &DeviceId,
@@ -86,8 +88,11 @@ fn open_as<T: DeserializeOwned>(
         return Err(EnvelopeError::Version(envelope.version));
     }
     let forged = || EnvelopeError::Signature { device: device.as_str().into() };
-    let signature = Signature::from_slice(&envelope.signature).map_err(|_| forged())?;
-    key.verify_strict(&signed_bytes(dir, tenant, device, kind, &envelope.body), &signature).map_err(|_| forged())?;
+    let signature = envelope.signature.as_slice().try_into().map_err(|_| forged())?;
+    let signed = signed_bytes(dir, tenant, device, kind, &envelope.body);
+    if !verifier.verify(key.as_bytes(), &signed, signature) {
+        return Err(forged());
+    }
     Ok(cbor::decode(&envelope.body, PAYLOAD_MAX_BYTES)?)
 }
 
@@ -102,7 +107,21 @@ pub fn seal<T: Serialize>(
     kind: &str,
     message: &T,
 ) -> Result<Vec<u8>, CborError> {
-    seal_as(b'u', key, tenant, device, kind, message)
+    seal_with(|bytes| key.sign(bytes).to_bytes(), tenant, device, kind, message)
+}
+
+/// As [`seal`]; whoever holds the key signs.
+///
+/// # Errors
+/// As [`seal`].
+pub fn seal_with<T: Serialize>(
+    sign: impl FnOnce(&[u8]) -> [u8; 64],
+    tenant: &TenantId,
+    device: &DeviceId,
+    kind: &str,
+    message: &T,
+) -> Result<Vec<u8>, CborError> {
+    seal_as(b'u', sign, tenant, device, kind, message)
 }
 
 /// Reads a device's message after checking that it comes from this device for this topic.
@@ -116,7 +135,22 @@ pub fn open<T: DeserializeOwned>(
     kind: &str,
     payload: &[u8],
 ) -> Result<T, EnvelopeError> {
-    open_as(b'u', key, tenant, device, kind, payload)
+    open_with(Verifier::STRICT, key, tenant, device, kind, payload)
+}
+
+/// As [`open`]; the signature is judged by `verifier`.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with<T: DeserializeOwned>(
+    verifier: Verifier,
+    key: &VerifyingKey,
+    tenant: &TenantId,
+    device: &DeviceId,
+    kind: &str,
+    payload: &[u8],
+) -> Result<T, EnvelopeError> {
+    open_as(b'u', verifier, key, tenant, device, kind, payload)
 }
 
 /// Returns `message` of kind `kind` ([`crate::topic::Down::as_str`]) for one device, signed by the plane's message key.
@@ -130,7 +164,21 @@ pub fn seal_from_plane<T: Serialize>(
     kind: &str,
     message: &T,
 ) -> Result<Vec<u8>, CborError> {
-    seal_as(b'd', key, tenant, device, kind, message)
+    seal_from_plane_with(|bytes| key.sign(bytes).to_bytes(), tenant, device, kind, message)
+}
+
+/// As [`seal_from_plane`]; whoever holds the key signs.
+///
+/// # Errors
+/// As [`seal`].
+pub fn seal_from_plane_with<T: Serialize>(
+    sign: impl FnOnce(&[u8]) -> [u8; 64],
+    tenant: &TenantId,
+    device: &DeviceId,
+    kind: &str,
+    message: &T,
+) -> Result<Vec<u8>, CborError> {
+    seal_as(b'd', sign, tenant, device, kind, message)
 }
 
 /// Reads a message of the plane for this device.
@@ -144,7 +192,22 @@ pub fn open_from_plane<T: DeserializeOwned>(
     kind: &str,
     payload: &[u8],
 ) -> Result<T, EnvelopeError> {
-    open_as(b'd', key, tenant, device, kind, payload)
+    open_from_plane_with(Verifier::STRICT, key, tenant, device, kind, payload)
+}
+
+/// As [`open_from_plane`]; the signature is judged by `verifier`.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_from_plane_with<T: DeserializeOwned>(
+    verifier: Verifier,
+    key: &VerifyingKey,
+    tenant: &TenantId,
+    device: &DeviceId,
+    kind: &str,
+    payload: &[u8],
+) -> Result<T, EnvelopeError> {
+    open_as(b'd', verifier, key, tenant, device, kind, payload)
 }
 
 #[cfg(test)]

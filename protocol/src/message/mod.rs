@@ -8,7 +8,10 @@ mod envelope;
 mod up;
 
 pub use down::{Ack, Frame, FrameBody};
-pub use envelope::{Envelope, EnvelopeError, ReportKey, open, open_from_plane, seal, seal_from_plane};
+pub use envelope::{
+    Envelope, EnvelopeError, ReportKey, open, open_from_plane, open_from_plane_with, open_with, seal, seal_from_plane,
+    seal_from_plane_with, seal_with,
+};
 pub use up::{
     Counter, FailCode, Failure, Health, Hello, LogLines, Phase, Report, Running, TrialStats, Want, WantBody, Window,
 };

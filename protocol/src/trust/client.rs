@@ -12,6 +12,7 @@ use super::metadata::{ROOT, Root, SNAPSHOT, Snapshot, TARGETS, TIMESTAMP, Target
 use super::names::{metadata_name, stored_root_name};
 use super::request::{Document, Fetch, Request, Response};
 use super::state::{Store, TrustedState, next_root};
+use crate::signature::Verifier;
 
 /// Where a refresh stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +32,7 @@ pub struct ImageClient {
     pub(super) files: BTreeMap<String, Vec<u8>>,
     pub(super) floors: Floors,
     pub(super) now: u64,
+    pub(super) verifier: Verifier,
     stage: Stage,
     rotations: usize,
     timestamp: Option<Timestamp>,
@@ -46,12 +48,13 @@ pub struct ImageClient {
 impl ImageClient {
     /// Builds a client for one refresh; `now` is the wall clock, unix seconds, never trusted below the time floor.
     pub fn new(trusted: TrustedState, floors: Floors, now: u64) -> Self {
-        let TrustedState { root, files } = trusted;
+        let TrustedState { root, files, verifier } = trusted;
         Self {
             now: floors.judge_time(now),
             root,
             files,
             floors,
+            verifier,
             stage: Stage::Root,
             rotations: 0,
             timestamp: None,
@@ -143,11 +146,11 @@ impl ImageClient {
 
     /// Returns the state to start the next refresh from; equal to loading what was stored.
     pub fn into_state(self) -> (TrustedState, Floors) {
-        (TrustedState { root: self.root, files: self.files }, self.floors)
+        (TrustedState { root: self.root, files: self.files, verifier: self.verifier }, self.floors)
     }
 
     fn accept_root(&mut self, bytes: &[u8]) -> Result<(), TrustError> {
-        let new = next_root(&self.root, bytes)?;
+        let new = next_root(&self.root, bytes, self.verifier)?;
         let version = new.header.version;
         let retires = self.root.retires_keys(&new, &[TIMESTAMP, SNAPSHOT]);
         let before = self.floors.clone();
@@ -174,7 +177,7 @@ impl ImageClient {
         self.timestamp = self
             .files
             .get(&metadata_name(TIMESTAMP, None))
-            .and_then(|bytes| load(TIMESTAMP, bytes, TIMESTAMP_MAX_BYTES, keys, &self.root.keys).ok());
+            .and_then(|bytes| load(TIMESTAMP, bytes, TIMESTAMP_MAX_BYTES, keys, &self.root.keys, self.verifier).ok());
         if let Some(stored) = &self.timestamp {
             // Where the floor record was lost, a sound stored document puts its floor back.
             let (version, pin) = (stored.header.version, stored.snapshot()?.version);
@@ -185,7 +188,7 @@ impl ImageClient {
     }
 
     fn accept_timestamp(&mut self, bytes: &[u8]) -> Result<(), TrustError> {
-        let new: Timestamp = load(TIMESTAMP, bytes, TIMESTAMP_MAX_BYTES, self.root.role(TIMESTAMP)?, &self.root.keys)?;
+        let new: Timestamp = load(TIMESTAMP, bytes, TIMESTAMP_MAX_BYTES, self.root.role(TIMESTAMP)?, &self.root.keys, self.verifier)?;
         let (version, pin) = (new.header.version, new.snapshot()?.version);
         self.floors.image.check(TIMESTAMP, version)?;
         self.floors.image.check(SNAPSHOT, pin)?;
@@ -209,7 +212,7 @@ impl ImageClient {
         self.snapshot = self
             .files
             .get(&metadata_name(SNAPSHOT, None))
-            .and_then(|bytes| load(SNAPSHOT, bytes, SNAPSHOT_MAX_BYTES, keys, &self.root.keys).ok());
+            .and_then(|bytes| load(SNAPSHOT, bytes, SNAPSHOT_MAX_BYTES, keys, &self.root.keys, self.verifier).ok());
         let pin = self.timestamp()?.snapshot()?.version;
         match &self.snapshot {
             Some(stored) if stored.header.version == pin && check_expiry(SNAPSHOT, stored, self.now).is_ok() => {
@@ -227,7 +230,7 @@ impl ImageClient {
         let pin = self.timestamp()?.snapshot()?;
         check_size(SNAPSHOT, bytes, cap(pin.length, SNAPSHOT_MAX_BYTES))?;
         pin.check_bytes(SNAPSHOT, bytes)?;
-        let new: Snapshot = load(SNAPSHOT, bytes, SNAPSHOT_MAX_BYTES, self.root.role(SNAPSHOT)?, &self.root.keys)?;
+        let new: Snapshot = load(SNAPSHOT, bytes, SNAPSHOT_MAX_BYTES, self.root.role(SNAPSHOT)?, &self.root.keys, self.verifier)?;
         pin.check_version(SNAPSHOT, new.header.version)?;
         self.check_snapshot_floors(&new)?;
         for (name, old) in self.snapshot.iter().flat_map(|old| &old.meta) {

@@ -15,6 +15,7 @@ use super::key::Extra;
 use super::limits::{DIRECTOR_BUNDLE_MAX_BYTES, DIRECTOR_ROOTS_MAX, TARGETS_MAX_BYTES, TIMESTAMP_MAX_BYTES};
 use super::metadata::{Body, MetaFile, Root, SNAPSHOT, Snapshot, TARGETS, TIMESTAMP, Targets, Timestamp};
 use super::state::{Store, first_root, next_root};
+use crate::signature::Verifier;
 
 /// Field of the timestamp and the targets that names the device.
 pub const FIELD_DEVICE: &str = "device";
@@ -177,12 +178,28 @@ pub fn verify_director(
     floors: &Floors,
     now: u64,
 ) -> Result<VerifiedDirector, TrustError> {
+    verify_director_with(Verifier::STRICT, bytes, trusted_root, device_id, expected_nonce, floors, now)
+}
+
+/// As [`verify_director`]; signatures are judged by `verifier`.
+///
+/// # Errors
+/// As [`verify_director`].
+pub fn verify_director_with(
+    verifier: Verifier,
+    bytes: &[u8],
+    trusted_root: &[u8],
+    device_id: &str,
+    expected_nonce: Option<&str>,
+    floors: &Floors,
+    now: u64,
+) -> Result<VerifiedDirector, TrustError> {
     let bundle = DirectorBundle::decode(bytes)?;
     let mut floors = floors.clone();
-    let (root, new_root) = follow_roots(trusted_root, &bundle.roots, &mut floors)?;
+    let (root, new_root) = follow_roots(verifier, trusted_root, &bundle.roots, &mut floors)?;
 
     let timestamp: Timestamp =
-        load(TIMESTAMP, &bundle.timestamp, TIMESTAMP_MAX_BYTES, root.role(TIMESTAMP)?, &root.keys)?;
+        load(TIMESTAMP, &bundle.timestamp, TIMESTAMP_MAX_BYTES, root.role(TIMESTAMP)?, &root.keys, verifier)?;
     check_device(&timestamp.extra, device_id)?;
     let issued: u64 = field(&timestamp.extra, FIELD_ISSUED)?;
     let nonce: Option<String> =
@@ -195,12 +212,12 @@ pub fn verify_director(
     let snapshot_pin = timestamp.snapshot()?;
     check_pin(SNAPSHOT, snapshot_pin, &bundle.snapshot)?;
     let snapshot: Snapshot =
-        load(SNAPSHOT, &bundle.snapshot, DIRECTOR_BUNDLE_MAX_BYTES, root.role(SNAPSHOT)?, &root.keys)?;
+        load(SNAPSHOT, &bundle.snapshot, DIRECTOR_BUNDLE_MAX_BYTES, root.role(SNAPSHOT)?, &root.keys, verifier)?;
     snapshot_pin.check_version(SNAPSHOT, snapshot.header.version)?;
 
     let targets_pin = snapshot.pin(TARGETS)?;
     check_pin(TARGETS, targets_pin, &bundle.targets)?;
-    let targets: Targets = load(TARGETS, &bundle.targets, TARGETS_MAX_BYTES, root.role(TARGETS)?, &root.keys)?;
+    let targets: Targets = load(TARGETS, &bundle.targets, TARGETS_MAX_BYTES, root.role(TARGETS)?, &root.keys, verifier)?;
     targets_pin.check_version(TARGETS, targets.header.version)?;
     check_device(&targets.extra, device_id)?;
 
@@ -221,14 +238,19 @@ pub fn verify_director(
 }
 
 /// Follows the roots of the bundle from the trusted one and raises the root floor.
-fn follow_roots(trusted: &[u8], roots: &[Vec<u8>], floors: &mut Floors) -> Result<(Root, Option<Vec<u8>>), TrustError> {
-    let mut root = first_root(trusted)?;
+fn follow_roots(
+    verifier: Verifier,
+    trusted: &[u8],
+    roots: &[Vec<u8>],
+    floors: &mut Floors,
+) -> Result<(Root, Option<Vec<u8>>), TrustError> {
+    let mut root = first_root(trusted, verifier)?;
     let mut newest = None;
     for bytes in roots {
-        let next = match next_root(&root, bytes) {
+        let next = match next_root(&root, bytes, verifier) {
             Ok(next) => next,
             // A retained message may repeat roots this device already has; what is older proves nothing either way.
-            Err(_) if first_root(bytes).is_ok_and(|known| known.header.version <= root.header.version) => continue,
+            Err(_) if first_root(bytes, verifier).is_ok_and(|known| known.header.version <= root.header.version) => continue,
             Err(fault) => return Err(fault),
         };
         let retires = root.retires_keys(&next, &[TIMESTAMP, SNAPSHOT, TARGETS]);

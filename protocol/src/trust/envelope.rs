@@ -14,6 +14,7 @@ use super::json;
 use super::key::TufKey;
 use super::limits::SIGNATURES_MAX;
 use super::metadata::{Body, RoleKeys};
+use crate::signature::Verifier;
 
 /// One signature as it stands in a document, or in a file of its own on the way to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,11 +80,11 @@ impl Envelope {
     /// Counts different public keys of the role with a valid signature.
     ///
     /// Keys count, not ids: one key listed under two ids signs once.
-    pub fn valid_keys(&self, role: &RoleKeys, keys: &BTreeMap<String, TufKey>) -> usize {
+    pub fn valid_keys(&self, role: &RoleKeys, keys: &BTreeMap<String, TufKey>, verifier: Verifier) -> usize {
         let mut valid = BTreeSet::new();
         for id in &role.keyids {
             let (Some(key), Some(signature)) = (keys.get(id), self.signatures.get(id)) else { continue };
-            if key.verifies(&self.payload, signature) {
+            if key.verifies(&self.payload, signature, verifier) {
                 valid.extend(key.public());
             }
         }
@@ -94,8 +95,14 @@ impl Envelope {
     ///
     /// # Errors
     /// `Threshold`.
-    pub fn verify(&self, name: &str, role: &RoleKeys, keys: &BTreeMap<String, TufKey>) -> Result<(), TrustError> {
-        let valid = self.valid_keys(role, keys);
+    pub fn verify(
+        &self,
+        name: &str,
+        role: &RoleKeys,
+        keys: &BTreeMap<String, TufKey>,
+        verifier: Verifier,
+    ) -> Result<(), TrustError> {
+        let valid = self.valid_keys(role, keys, verifier);
         if role.threshold > 0 && valid as u64 >= role.threshold {
             return Ok(());
         }
@@ -121,9 +128,10 @@ pub fn load<T: Body>(
     cap: usize,
     role: &RoleKeys,
     keys: &BTreeMap<String, TufKey>,
+    verifier: Verifier,
 ) -> Result<T, TrustError> {
     let envelope = Envelope::parse(name, bytes, cap)?;
-    envelope.verify(name, role, keys)?;
+    envelope.verify(name, role, keys, verifier)?;
     envelope.body(name)
 }
 

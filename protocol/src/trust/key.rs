@@ -4,12 +4,13 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::fmt;
 
-use ed25519_dalek::{Signature, Signer as _, VerifyingKey};
+use ed25519_dalek::Signer as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::canonical::canonical;
+use crate::signature::Verifier;
 
 /// Fields that this version does not know and that are kept as they came.
 pub type Extra = BTreeMap<String, Value>;
@@ -70,12 +71,10 @@ impl TufKey {
     }
 
     /// Tells whether `signature` (64 bytes in hex) over `message` is valid; anything unusable is not.
-    pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
+    pub fn verifies(&self, message: &[u8], signature: &str, verifier: Verifier) -> bool {
         let mut raw = [0; 64];
         let Some(public) = self.public() else { return false };
-        let Ok(key) = VerifyingKey::from_bytes(&public) else { return false };
-        hex::decode_to_slice(signature, &mut raw).is_ok()
-            && key.verify_strict(message, &Signature::from_bytes(&raw)).is_ok()
+        hex::decode_to_slice(signature, &mut raw).is_ok() && verifier.verify(&public, message, &raw)
     }
 }
 

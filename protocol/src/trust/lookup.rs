@@ -56,10 +56,10 @@ impl ImageClient {
         pin.check_bytes(role, bytes)?;
         let cap = TARGETS_MAX_BYTES;
         let targets: Targets = if parent == ROOT {
-            load(role, bytes, cap, self.root.role(TARGETS)?, &self.root.keys)?
+            load(role, bytes, cap, self.root.role(TARGETS)?, &self.root.keys, self.verifier)?
         } else {
             let (keys, delegations) = self.delegated_keys(parent, role)?;
-            load(role, bytes, cap, &keys, &delegations.keys)?
+            load(role, bytes, cap, &keys, &delegations.keys, self.verifier)?
         };
         pin.check_version(role, targets.header.version)?;
         check_expiry(role, &targets, self.now)?;

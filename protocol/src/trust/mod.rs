@@ -29,7 +29,7 @@ pub mod state;
 
 pub use bundle::{VerifiedBundle, VerifiedManifest};
 pub use client::ImageClient;
-pub use director::{Assignment, DirectorBundle, VerifiedDirector, verify_director};
+pub use director::{Assignment, DirectorBundle, VerifiedDirector, verify_director, verify_director_with};
 pub use envelope::{Envelope, SignatureEntry};
 pub use error::TrustError;
 pub use floors::{Floors, Recovered};

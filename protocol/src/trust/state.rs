@@ -10,6 +10,7 @@ use super::floors::Floors;
 use super::limits::{ROOT_MAX_BYTES, STORED_ROOTS_MAX};
 use super::metadata::{ROOT, Root};
 use super::names::{STORED_ROOT_PREFIX, stored_root_name};
+use crate::signature::Verifier;
 
 /// One change to durable state. Carry them out in order, each durable before the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,7 @@ pub enum Store {
 pub struct TrustedState {
     pub(super) root: Root,
     pub(super) files: BTreeMap<String, Vec<u8>>,
+    pub(super) verifier: Verifier,
 }
 
 impl TrustedState {
@@ -45,16 +47,28 @@ impl TrustedState {
     ///
     /// # Errors
     /// As [`Envelope::parse`] or `Threshold` when the factory root itself is unsound: fail closed.
-    pub fn load(factory_root: &[u8], mut files: BTreeMap<String, Vec<u8>>) -> Result<Self, TrustError> {
-        let mut root = first_root(factory_root)?;
+    pub fn load(factory_root: &[u8], files: BTreeMap<String, Vec<u8>>) -> Result<Self, TrustError> {
+        Self::load_with(factory_root, files, Verifier::STRICT)
+    }
+
+    /// As [`TrustedState::load`], for this state and every refresh from it; signatures are judged by `verifier`.
+    ///
+    /// # Errors
+    /// As [`TrustedState::load`].
+    pub fn load_with(
+        factory_root: &[u8],
+        mut files: BTreeMap<String, Vec<u8>>,
+        verifier: Verifier,
+    ) -> Result<Self, TrustError> {
+        let mut root = first_root(factory_root, verifier)?;
         for _ in 0..STORED_ROOTS_MAX {
             let next = files.get(&stored_root_name(root.header.version.saturating_add(1)));
-            let Some(Ok(next)) = next.map(|bytes| next_root(&root, bytes)) else { break };
+            let Some(Ok(next)) = next.map(|bytes| next_root(&root, bytes, verifier)) else { break };
             root = next;
         }
         // Roots have done their part; the map keeps only what a refresh may still use.
         files.retain(|name, _| !name.starts_with(STORED_ROOT_PREFIX));
-        Ok(Self { root, files })
+        Ok(Self { root, files, verifier })
     }
 
     /// Returns the newest verified root.
@@ -67,10 +81,10 @@ impl TrustedState {
 ///
 /// # Errors
 /// As [`Envelope::parse`], `Malformed`, `Threshold`.
-pub fn first_root(bytes: &[u8]) -> Result<Root, TrustError> {
+pub fn first_root(bytes: &[u8], verifier: Verifier) -> Result<Root, TrustError> {
     let envelope = Envelope::parse(ROOT, bytes, ROOT_MAX_BYTES)?;
     let root: Root = envelope.body(ROOT)?;
-    envelope.verify(ROOT, root.role(ROOT)?, &root.keys)?;
+    envelope.verify(ROOT, root.role(ROOT)?, &root.keys, verifier)?;
     Ok(root)
 }
 
@@ -78,14 +92,14 @@ pub fn first_root(bytes: &[u8]) -> Result<Root, TrustError> {
 ///
 /// # Errors
 /// As [`Envelope::parse`], `Threshold`, `Malformed`, `Version`.
-pub fn next_root(old: &Root, bytes: &[u8]) -> Result<Root, TrustError> {
+pub fn next_root(old: &Root, bytes: &[u8], verifier: Verifier) -> Result<Root, TrustError> {
     let envelope = Envelope::parse(ROOT, bytes, ROOT_MAX_BYTES)?;
-    envelope.verify(ROOT, old.role(ROOT)?, &old.keys)?;
+    envelope.verify(ROOT, old.role(ROOT)?, &old.keys, verifier)?;
     let new: Root = envelope.body(ROOT)?;
     let (found, expected) = (new.header.version, old.header.version.saturating_add(1));
     if found != expected {
         return Err(TrustError::Version { role: ROOT.into(), found, expected });
     }
-    envelope.verify(ROOT, new.role(ROOT)?, &new.keys)?;
+    envelope.verify(ROOT, new.role(ROOT)?, &new.keys, verifier)?;
     Ok(new)
 }

@@ -5,6 +5,7 @@ use pinnace_protocol::join::{METADATA_PATH, TARGETS_PATH};
 use super::Device;
 use crate::checks::Check;
 use crate::env::{Env, Http, Order, Stimulus};
+use crate::signatures::sign;
 
 /// Milliseconds of an inference batch between two looks at a trial.
 const TRIAL_LOOK_MS: (u64, u64) = (10_000, 40_000);
@@ -91,7 +92,7 @@ impl Device {
             }
             UpMessage::Want(want) => env.tell(node, format_args!("wants {:?}", want.body)),
         }
-        if let Ok(payload) = message.seal(&self.key, &env.tenant, &self.id) {
+        if let Ok(payload) = message.seal_with(|bytes| sign(&self.public, bytes), &env.tenant, &self.id) {
             env.publish_up(index, message.kind(), payload);
         }
     }

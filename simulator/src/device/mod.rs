@@ -58,8 +58,8 @@ pub struct Device {
     pub index: usize,
     /// Its name.
     pub id: DeviceId,
-    /// Signs its reports.
-    pub key: ReportKey,
+    /// Public half of the key that signs its reports.
+    pub public: [u8; 32],
     /// What it keeps.
     pub disk: Disk,
     /// Models in memory.
@@ -110,6 +110,7 @@ impl Device {
             memory_mib: 256,
             bundle_max_bytes: 8 << 20,
             plane_key,
+            verifier: crate::signatures::VERIFIER,
             image_root: env.repo.image_root.clone(),
             director_root: env.repo.director_root.clone(),
             not_before_s: START_UNIX_MS / 1000 - 86_400,
@@ -120,7 +121,7 @@ impl Device {
         Self {
             index,
             id,
-            key: ReportKey::from_bytes(&secret),
+            public: ReportKey::from_bytes(&secret).verifying_key().to_bytes(),
             disk: Disk::default(),
             engine: Engine::default(),
             offline: false,

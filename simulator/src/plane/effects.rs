@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use pinnace_controlplane_core::{Assignment, Batch, Effect, Row};
 use pinnace_protocol::ids::DeviceId;
-use pinnace_protocol::message::seal_from_plane;
+use pinnace_protocol::message::seal_from_plane_with;
 use pinnace_protocol::topic::Down;
 use pinnace_protocol::trust::TargetFile;
 use pinnace_protocol::trust::author::{DirectorOrder, direct};
@@ -14,6 +14,7 @@ use super::Plane;
 use crate::checks::Check;
 use crate::env::Env;
 use crate::plant::Plant;
+use crate::signatures::sign;
 use crate::story::Node;
 
 /// Seconds that a director bundle is valid.
@@ -70,7 +71,7 @@ impl Plane {
                 let found = env.checks.counted.acknowledged(index, &ack);
                 env.judge(Check::S7, Node::Device(index), found);
                 let kind = Down::Ack;
-                if let Ok(payload) = seal_from_plane(&self.key, &env.tenant, &device, kind.as_str(), &ack) {
+                if let Ok(payload) = seal_from_plane_with(|bytes| sign(&self.public, bytes), &env.tenant, &device, kind.as_str(), &ack) {
                     env.publish_down(index, kind, payload);
                 }
             }
@@ -111,7 +112,7 @@ impl Plane {
                 env.judge(Check::S6, Node::Device(index), found);
             }
         }
-        match sign(env, device, nonce, assignment, version) {
+        match sign_order(env, device, nonce, assignment, version) {
             Ok(payload) => {
                 let what = assignment.map_or_else(
                     || "nothing new".into(),
@@ -125,7 +126,7 @@ impl Plane {
     }
 }
 
-fn sign(
+fn sign_order(
     env: &Env,
     device: &DeviceId,
     nonce: &[u8],
@@ -145,7 +146,7 @@ fn sign(
         assignment: target.as_ref().map(|(path, file)| (*path, file)),
         roots: &[],
     };
-    direct(&order, &env.repo.director_key).and_then(|bundle| bundle.encode()).map_err(|e| e.to_string())
+    direct(&order, &env.repo.director).and_then(|bundle| bundle.encode()).map_err(|e| e.to_string())
 }
 
 /// Describes the manifest: what the offline keys said of it, and the assignment.

@@ -19,6 +19,7 @@ use crate::limits::{FUSE_MS, PLANE_BATCH};
 use crate::plant::Plant;
 use crate::repo::HARDWARE;
 use crate::rng::Rng;
+use crate::signatures::VERIFIER;
 use crate::story::{Moment, Node};
 use store::Store;
 
@@ -48,7 +49,8 @@ pub struct Plane {
     timer_at: Option<u64>,
     fuse: Option<Fuse>,
     /// Seals acknowledgements.
-    key: SigningKey,
+    key: VerifyingKey,
+    public: [u8; 32],
     /// Devices' report keys; durable with their admission.
     keyring: BTreeMap<usize, VerifyingKey>,
     answers: BTreeMap<u64, Result<Done, Refusal>>,
@@ -59,6 +61,7 @@ pub struct Plane {
 impl Plane {
     /// Returns a plane that was never started.
     pub fn new(rng: Rng) -> Self {
+        let key = SigningKey::from_bytes(&[9; 32]).verifying_key();
         Self {
             steward: None,
             store: Store::default(),
@@ -68,7 +71,8 @@ impl Plane {
             turn_due: false,
             timer_at: None,
             fuse: None,
-            key: SigningKey::from_bytes(&[9; 32]),
+            key,
+            public: key.to_bytes(),
             keyring: BTreeMap::new(),
             answers: BTreeMap::new(),
             requests: 0,
@@ -78,7 +82,7 @@ impl Plane {
 
     /// Returns the key that opens acknowledgements.
     pub fn public_key(&self) -> VerifyingKey {
-        self.key.verifying_key()
+        self.key
     }
 
     /// Returns the steward while the process lives.
@@ -210,19 +214,19 @@ impl Plane {
         let refused = |e: message::EnvelopeError| e.to_string();
         match packet.kind {
             Up::Hello => {
-                let message = &message::open(key, tenant, device, kind, &packet.payload).map_err(refused)?;
+                let message = &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
                 steward.handle(now, CoreEvent::Hello { device, message }, step);
             }
             Up::Report => {
-                let message = &message::open(key, tenant, device, kind, &packet.payload).map_err(refused)?;
+                let message = &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
                 steward.handle(now, CoreEvent::Report { device, message }, step);
             }
             Up::Window => {
-                let message = &message::open(key, tenant, device, kind, &packet.payload).map_err(refused)?;
+                let message = &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
                 steward.handle(now, CoreEvent::Window { device, message }, step);
             }
             Up::Want => {
-                let want: message::Want = message::open(key, tenant, device, kind, &packet.payload).map_err(refused)?;
+                let want: message::Want = message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
                 answer(env, packet.device, &want.body);
             }
             Up::Log => {}
@@ -250,7 +254,8 @@ impl Plane {
     }
 
     /// Admits a device; returns whether that is durable.
-    pub fn join(&mut self, env: &mut Env, device: usize, key: VerifyingKey) -> bool {
+    pub fn join(&mut self, env: &mut Env, device: usize, key: [u8; 32]) -> bool {
+        let Ok(key) = VerifyingKey::from_bytes(&key) else { return false };
         if self.steward.is_none() {
             return false;
         }

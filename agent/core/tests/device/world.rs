@@ -142,6 +142,7 @@ impl World {
             memory_mib: 256,
             bundle_max_bytes: 8 << 20,
             plane_key: self.plane.key.verifying_key(),
+            verifier: pinnace_protocol::signature::Verifier::STRICT,
             image_root: self.plane.repo.image_root.clone(),
             director_root: self.plane.repo.director_root.clone(),
             not_before_s: NOW_S - 1000,
