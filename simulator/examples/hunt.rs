@@ -16,7 +16,7 @@ fn main() {
         events += verdict.events;
         if let Some(violation) = &verdict.violation {
             broken += 1;
-            println!("{violation}\n{verdict}\n  {}\n", verdict.replay);
+            println!("{violation}\n{verdict}\n  {}\n", verdict.replay());
         } else if seeds < 4 {
             println!("{verdict}\n");
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pinnace_protocol::topic::{Down, Up};
 
 use crate::env::{Env, Event, Packet};
-use crate::limits::{HOSTILE_MEMORY, SESSION_MESSAGES};
+use crate::limits::{FLOOD_BYTES, HOSTILE_MEMORY, SESSION_MESSAGES};
 use crate::rng::Rng;
 
 /// What a broker keeps of one device.
@@ -14,6 +14,12 @@ struct Session {
     connected: bool,
     /// Frames over MQTT do not arrive.
     clogged: bool,
+    /// Nothing reaches the device.
+    deaf: bool,
+    /// Nothing of the device arrives.
+    mute: bool,
+    /// A hostile broker withholds new orders.
+    frozen: bool,
     retained: Option<Arc<[u8]>>,
     waiting: VecDeque<(Down, Arc<[u8]>)>,
     /// Old director messages, for replays.
@@ -57,6 +63,21 @@ impl Broker {
         self.sessions[device].clogged = clogged;
     }
 
+    /// Lets messages to a device pass or not.
+    pub fn deafen(&mut self, device: usize, deaf: bool) {
+        self.sessions[device].deaf = deaf;
+    }
+
+    /// Lets messages of a device pass or not.
+    pub fn mute(&mut self, device: usize, mute: bool) {
+        self.sessions[device].mute = mute;
+    }
+
+    /// Lets new orders pass, or keeps the old one.
+    pub fn freeze(&mut self, device: usize, frozen: bool) {
+        self.sessions[device].frozen = frozen;
+    }
+
     /// Everybody is disconnected; retained messages are on disk.
     pub fn stop(&mut self, sessions_lost: bool) {
         self.up = false;
@@ -69,6 +90,12 @@ impl Broker {
         if sessions_lost {
             self.pending.clear();
         }
+    }
+
+    /// Everything of a device passes again.
+    pub fn repair(&mut self, device: usize) {
+        let session = &mut self.sessions[device];
+        (session.clogged, session.deaf, session.mute, session.frozen) = (false, false, false, false);
     }
 
     /// The plane's process is gone, and with it what it could not hand over.
@@ -121,7 +148,7 @@ impl Env {
         }
         let delays = self.quality.deliveries(&mut self.rng);
         self.count(&delays);
-        if delays.is_empty() {
+        if delays.is_empty() || self.broker.sessions[device].mute {
             return;
         }
         let mut sent = payload;
@@ -155,6 +182,9 @@ impl Env {
         }
         let payload: Arc<[u8]> = payload.into();
         let session = &mut self.broker.sessions[device];
+        if kind == Down::Director && session.frozen {
+            return;
+        }
         if kind == Down::Director {
             session.retained = Some(Arc::clone(&payload));
             if self.broker.hostile_permille > 0 {
@@ -175,7 +205,8 @@ impl Env {
     }
 
     fn carry_down(&mut self, device: usize, kind: Down, payload: &Arc<[u8]>) {
-        if kind == Down::Chunk && self.broker.sessions[device].clogged {
+        let session = &self.broker.sessions[device];
+        if session.deaf || (kind == Down::Chunk && session.clogged) {
             self.counts.lost += 1;
             return;
         }
@@ -198,6 +229,25 @@ impl Env {
             0 => self.counts.lost += 1,
             1 => {}
             _ => self.counts.doubled += 1,
+        }
+    }
+
+    /// A hostile broker sends a device messages of its own making.
+    pub fn flood(&mut self, device: usize, messages: u32) {
+        for _ in 0..messages {
+            let kind = [Down::Director, Down::Ack, Down::Chunk][self.broker.rng.index(3)];
+            let payload: Arc<[u8]> = match self.broker.rng.below(4) {
+                // Noise.
+                0 => (0..self.broker.rng.below(400)).map(|_| self.broker.rng.bits() as u8).collect(),
+                // Far too large.
+                1 => vec![0x41; FLOOD_BYTES].into(),
+                // Deeply nested, in CBOR and in JSON.
+                2 => vec![0x81; 4_096].into(),
+                _ => vec![b'['; 4_096].into(),
+            };
+            let delay = self.broker.rng.below(60_000);
+            self.counts.tampered += 1;
+            self.queue.after(delay, Event::Down(device, kind, payload));
         }
     }
 

@@ -7,6 +7,7 @@ use pinnace_protocol::ids::{BundleRef, Digest, Family, RolloutId};
 use pinnace_protocol::trust::{Floors, Recovered};
 use serde::Deserialize;
 
+use crate::images::Images;
 use crate::rng::Rng;
 use crate::slots::Slots;
 
@@ -29,8 +30,8 @@ impl TwoSlot {
     }
 
     /// The process died or the power went while one file was replaced: the old or the new content is there whole.
-    pub fn interrupt(&mut self, at: usize, bytes: &[u8], rng: &mut Rng) {
-        if rng.chance(500) {
+    pub fn interrupt(&mut self, at: usize, bytes: &[u8], images: &mut Images) {
+        if images.pick(2) == 1 {
             self.write(at, bytes);
         }
     }
@@ -67,9 +68,44 @@ pub struct Ledger {
     durable: BTreeMap<Key, Vec<u8>>,
     /// Batches in the page cache only; empty unless the shell forgets to flush.
     cached: VecDeque<Vec<Op>>,
+    windows: usize,
+    bytes: usize,
 }
 
 impl Ledger {
+    /// Returns how many windows wait in it.
+    pub fn windows(&self) -> usize {
+        self.windows
+    }
+
+    /// Returns the bytes of its durable records.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns whether a record is durable.
+    pub fn is_durable(&self, key: &Key) -> bool {
+        self.durable.contains_key(key)
+    }
+
+    /// Returns the durable records in key order.
+    pub fn records(&self) -> impl Iterator<Item = (&Key, &[u8])> {
+        self.durable.iter().map(|(key, bytes)| (key, bytes.as_slice()))
+    }
+
+    /// Loses its oldest window: only a bug does that.
+    pub fn trim(&mut self) {
+        let oldest = self.durable.keys().find(|key| matches!(key, Key::Window(_))).cloned();
+        if let Some(key) = oldest {
+            self.commit(vec![Op::Delete { key }], true);
+        }
+    }
+
+    /// Forgets everything.
+    pub fn lose(&mut self) {
+        *self = Self::default();
+    }
+
     /// Takes one batch; durable when flushed.
     pub fn commit(&mut self, ops: Vec<Op>, flush: bool) {
         self.cached.push_back(ops);
@@ -82,8 +118,20 @@ impl Ledger {
     fn settle(&mut self, batches: usize) {
         for op in self.cached.drain(..).take(batches).flatten() {
             match op {
-                Op::Put { key, bytes } => drop(self.durable.insert(key, bytes)),
-                Op::Delete { key } => drop(self.durable.remove(&key)),
+                Op::Put { key, bytes } => {
+                    let is_window = matches!(key, Key::Window(_));
+                    self.bytes += bytes.len();
+                    match self.durable.insert(key, bytes) {
+                        Some(before) => self.bytes -= before.len(),
+                        None => self.windows += usize::from(is_window),
+                    }
+                }
+                Op::Delete { key } => {
+                    if let Some(before) = self.durable.remove(&key) {
+                        self.bytes -= before.len();
+                        self.windows -= usize::from(matches!(key, Key::Window(_)));
+                    }
+                }
             }
         }
     }
@@ -95,13 +143,17 @@ pub struct Disk {
     /// Version and time floors.
     pub floors: TwoSlot,
     /// Which slots hold what.
-    pub pointers: TwoSlot,
+    pointers: TwoSlot,
     /// The records.
     pub ledger: Ledger,
     /// The bundles.
     pub slots: Slots,
     /// Pointers in the page cache only; none unless the shell forgets to flush.
     cached_pointers: Option<Vec<u8>>,
+    /// The floors before those in the page cache; none unless the shell forgets to sync.
+    synced_floors: Option<TwoSlot>,
+    /// The newest sound pointers of both files.
+    newest: Option<Pointers>,
 }
 
 /// A slot that the pointers name.
@@ -141,25 +193,14 @@ impl Disk {
         }
     }
 
-    /// Returns the newest sound pointers.
-    pub fn pointers(&self) -> Option<Pointers> {
-        let read = |bytes: &Vec<u8>| {
-            let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(SUM_BYTES)?)?;
-            if Digest::of(body).0[..] != *sum {
-                return None;
-            }
-            cbor::decode::<Pointers>(body, POINTERS_MAX_BYTES).ok()
-        };
-        let mut sound: Vec<Pointers> = self.pointers.files.iter().flatten().filter_map(read).collect();
-        // The first file is written first: of two of one generation it is the newer.
-        sound.sort_by_key(|p| std::cmp::Reverse(p.generation));
-        sound.into_iter().next()
+    /// Returns the generation that the newest sound pointers name.
+    pub fn generation(&self) -> Option<u64> {
+        self.newest.as_ref().map(|p| p.generation)
     }
 
     /// Returns whether the pointers on disk name this slot, so that nothing may touch it.
     pub fn protects(&self, slot: SlotName) -> bool {
-        let pointers = self.pointers();
-        let named = pointers.iter().flat_map(|p| [&p.active, &p.fallback]).flatten().any(|p| p.slot == slot);
+        let named = self.newest.iter().flat_map(|p| [&p.active, &p.fallback]).flatten().any(|p| p.slot == slot);
         named || slot == SlotName::Factory
     }
 
@@ -171,13 +212,66 @@ impl Disk {
         }
     }
 
+    /// Reads the pointers anew after one of their files changed.
+    fn read_pointers(&mut self) {
+        let read = |bytes: &Vec<u8>| {
+            let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(SUM_BYTES)?)?;
+            if Digest::of(body).0[..] != *sum {
+                return None;
+            }
+            cbor::decode::<Pointers>(body, POINTERS_MAX_BYTES).ok()
+        };
+        let [first, second] = &self.pointers.files;
+        // Both are equal but for the moments between two writes.
+        let second = second.as_ref().filter(|second| first.as_ref() != Some(second));
+        let mut sound: Vec<Pointers> = first.iter().chain(second).filter_map(read).collect();
+        // The first file is written first: of two of one generation it is the newer.
+        sound.sort_by_key(|p| std::cmp::Reverse(p.generation));
+        self.newest = sound.into_iter().next();
+    }
+
+    /// Writes one of the floors' files; durable when flushed.
+    pub fn write_floors(&mut self, at: usize, bytes: &[u8], flush: bool) {
+        if !flush && self.synced_floors.is_none() {
+            self.synced_floors = Some(self.floors.clone());
+        }
+        self.floors.write(at, bytes);
+    }
+
     /// Writes one of the pointers' files; durable when flushed.
     pub fn write_pointers(&mut self, at: usize, bytes: &[u8], flush: bool) {
         if flush {
             self.pointers.write(at, bytes);
+            self.read_pointers();
         } else {
             self.cached_pointers = Some(bytes.to_vec());
         }
+    }
+
+    /// The power went, or the process died, while one of the pointers' files was replaced.
+    pub fn interrupt_pointers(&mut self, at: usize, bytes: &[u8], images: &mut Images) {
+        self.pointers.interrupt(at, bytes, images);
+        self.read_pointers();
+    }
+
+    /// A bit flips in one of the pointers' two files; returns whether that could be done without losing the record.
+    pub fn damage_pointers(&mut self, rng: &mut Rng) -> bool {
+        let done = self.pointers.damage(rng);
+        self.read_pointers();
+        done
+    }
+
+    /// Puts older pointers and an older ledger in the place of the present ones: only a bug does that.
+    pub fn restore(&mut self, older: &Self) {
+        (self.pointers, self.ledger) = (older.pointers.clone(), older.ledger.clone());
+        self.read_pointers();
+    }
+
+    /// Returns a copy of pointers and ledger.
+    pub fn records(&self) -> Self {
+        let mut copy = Self::default();
+        copy.restore(self);
+        copy
     }
 
     /// Writes the ledger's part of a batch.
@@ -190,17 +284,24 @@ impl Disk {
     /// The process died: the page cache is written in the end.
     pub fn crash(&mut self) {
         self.ledger.settle(usize::MAX);
+        self.synced_floors = None;
         if let Some(bytes) = self.cached_pointers.take() {
             (0..2).for_each(|at| self.pointers.write(at, &bytes));
+            self.read_pointers();
         }
     }
 
     /// The power went: of what was not synced, any part survives.
-    pub fn power_cut(&mut self, rng: &mut Rng) {
-        let survive = rng.index(self.ledger.cached.len() + 1);
-        self.ledger.settle(survive);
+    pub fn power_cut(&mut self, images: &mut Images) {
+        if !self.ledger.cached.is_empty() {
+            let survive = images.pick(self.ledger.cached.len() + 1);
+            self.ledger.settle(survive);
+        }
         self.cached_pointers = None;
-        self.slots.power_cut(rng);
+        if let Some(synced) = self.synced_floors.take() {
+            self.floors = synced;
+        }
+        self.slots.power_cut(images);
     }
 }
 
@@ -220,8 +321,8 @@ mod tests {
             disk.ledger.commit(put(1), true);
             disk.ledger.commit(put(2), false);
             disk.ledger.commit(put(3), false);
-            disk.power_cut(&mut Rng::stream(seed, "disk"));
-            let left = disk.ledger.durable.len();
+            disk.power_cut(&mut Images::Random(Rng::stream(seed, "disk")));
+            let left = disk.ledger.windows();
             assert!((1..=3).contains(&left));
             seen[left - 1] = true;
         }

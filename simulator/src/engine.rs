@@ -7,12 +7,14 @@ use pinnace_protocol::manifest::{Manifest, Role};
 use pinnace_protocol::message::{FailCode, Failure, TrialStats};
 use pinnace_protocol::sketch::{Layout, Profile};
 use pinnace_protocol::trust::VerifiedBundle;
+use serde::{Deserialize, Serialize};
 
 use crate::rng::Rng;
 use crate::slots::Folder;
 
 /// How a bundle does on a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fate {
     /// As it should.
     Healthy,
@@ -94,7 +96,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::load`].
     pub fn load_unverified(&mut self, role: LoadRole, folder: &Folder) -> Result<LoadedInfo, Failure> {
-        self.take(role, &folder.manifest, |digest| folder.blobs.get(digest).map(Vec::as_slice))
+        self.take(role, &folder.manifest, |digest| folder.blobs.get(digest).map(|content| &**content))
     }
 
     fn take<'a>(
@@ -115,6 +117,12 @@ impl Engine {
             LoadRole::Candidate => self.candidate = Some(model),
         }
         Ok(LoadedInfo { variant: "fp32".into(), engine: "stub".into(), layout: Some(layout) })
+    }
+
+    /// Returns whether the candidate is older than the active model.
+    pub fn goes_back(&self) -> bool {
+        let version = |model: &Option<Model>| model.as_ref().map_or(0, |m| m.bundle.version);
+        version(&self.candidate) < version(&self.active)
     }
 
     /// Makes the candidate the active model; returns whether there was one.

@@ -1,22 +1,32 @@
 //! What all nodes share: time, links, the repository, the checks, the stories.
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use pinnace_agent_core::{FetchError, HttpId, Job, LoadRole, SlotName, SlotPlan};
 use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
 use pinnace_protocol::topic::{Down, Up};
+use serde::Serialize;
 
 use crate::broker::Broker;
+use crate::case::Case;
 use crate::checks::{Broken, Check, Checks};
+use crate::coverage::{Coverage, Mark};
 use crate::net::Quality;
 use crate::plant::Plant;
 use crate::queue::Queue;
 use crate::repo::Repo;
 use crate::rng::Rng;
+use crate::slots::Library;
 use crate::story::{Node, Story};
+use crate::timeline::Timeline;
+use crate::workload::World;
 
 /// The beginning of virtual time, milliseconds since 1970: 2027-01-15.
 pub const START_UNIX_MS: u64 = 1_800_000_000_000;
+
+/// Bytes of a model whose size no plan names.
+const MODEL_BYTES: u64 = 2_000;
 
 /// A message from a device on its way to the plane.
 #[derive(Debug)]
@@ -106,8 +116,47 @@ pub enum Event {
     Audit,
 }
 
+impl Event {
+    /// Returns a number that tells events apart, for the hash.
+    pub fn code(&self) -> u64 {
+        let (kind, node) = match self {
+            Self::Join(index) => (1, *index),
+            Self::Boot(index) => (2, *index),
+            Self::Device(index, _, stimulus) => (16 + stimulus.code(), *index),
+            Self::Down(index, kind, _) => (4 + *kind as u64, *index),
+            Self::Up(packet) => (8 + packet.kind as u64, packet.device),
+            Self::PlaneTurn(_) => (32, 0),
+            Self::PlaneTick(_) => (33, 0),
+            Self::PlaneFuse(_) => (34, 0),
+            Self::PlaneBoot => (35, 0),
+            Self::BrokerUp => (36, 0),
+            Self::Operator => (37, 0),
+            Self::Fault(index) => (38, *index),
+            Self::Calm(index) => (39, *index),
+            Self::Heal => (40, 0),
+            Self::Audit => (41, 0),
+        };
+        ((node as u64) << 8) | kind
+    }
+}
+
+impl Stimulus {
+    const fn code(&self) -> u64 {
+        match self {
+            Self::Connect => 0,
+            Self::LinkLost => 1,
+            Self::Work(_) => 2,
+            Self::Http(..) => 3,
+            Self::Trial(..) => 4,
+            Self::Tick => 5,
+            Self::Window => 6,
+            Self::Fuse => 7,
+        }
+    }
+}
+
 /// What happened so often, for the summary.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Power cuts.
     pub power_cuts: u64,
@@ -125,6 +174,26 @@ pub struct Counts {
     pub windows: u64,
     /// Models promoted on devices.
     pub promotions: u64,
+    /// Rollouts of good bundles.
+    pub good_rollouts: u64,
+    /// Of these, taken back by a gate.
+    pub false_rollbacks: u64,
+}
+
+impl Counts {
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.power_cuts += other.power_cuts;
+        self.crashes += other.crashes;
+        self.messages += other.messages;
+        self.lost += other.lost;
+        self.doubled += other.doubled;
+        self.tampered += other.tampered;
+        self.windows += other.windows;
+        self.promotions += other.promotions;
+        self.good_rollouts += other.good_rollouts;
+        self.false_rollbacks += other.false_rollbacks;
+    }
 }
 
 /// The shared part of the world.
@@ -139,8 +208,18 @@ pub struct Env {
     pub checks: Checks,
     /// What happened.
     pub story: Story,
-    /// The planted bug.
-    pub plant: Plant,
+    /// The planted bug, if there is one.
+    plant: Option<Plant>,
+    /// What devices see.
+    pub world: World,
+    /// Bytes of each version's model.
+    pub sizes: BTreeMap<u64, u64>,
+    /// Bytes that many devices hold.
+    pub library: Library,
+    /// What was met.
+    pub coverage: Coverage,
+    /// The course of rollouts, for reports; empty unless the run is told.
+    pub timeline: Timeline,
     /// Links now.
     pub quality: Quality,
     /// Whether the plane's device address answers, and how if not.
@@ -176,6 +255,49 @@ pub fn place(names: &[DeviceId], id: &DeviceId) -> Option<usize> {
 }
 
 impl Env {
+    /// Returns the shared part of a world; its stories are told when `is_told`.
+    pub fn new(case: &Case, plant: Option<Plant>, is_told: bool) -> Self {
+        let (seed, plan) = (case.options.seed, &case.plan);
+        let count = plan.joins_ms.len();
+        let name = |i| DeviceId::parse(&format!("d{i:05}")).ok();
+        Self {
+            queue: Queue::new(Rng::stream(seed, "ties")),
+            broker: Broker::new(count, plan.hostile_permille, Rng::stream(seed, "broker")),
+            repo: Repo::new(START_UNIX_MS / 1000, plan.world, Rng::stream(seed, "repo")),
+            checks: Checks::default(),
+            story: Story::new(count, is_told),
+            plant,
+            world: plan.world,
+            sizes: plan.model_bytes.clone(),
+            library: Library::default(),
+            coverage: Coverage::default(),
+            timeline: Timeline::default(),
+            quality: plan.base,
+            http: Http::Up,
+            plane_up: false,
+            counts: Counts::default(),
+            broken: None,
+            tenant: TenantId::parse("sim").unwrap_or_else(|_| unreachable!("`sim` is an identifier")),
+            names: (0..count).filter_map(name).collect(),
+            rng: Rng::stream(seed, "net"),
+        }
+    }
+
+    /// Returns whether this bug is planted. Never without the feature.
+    pub fn has(&self, plant: Plant) -> bool {
+        cfg!(feature = "planted") && self.plant == Some(plant)
+    }
+
+    /// Returns the bytes of a version's model.
+    pub fn model_bytes(&self, version: u64) -> u64 {
+        self.sizes.get(&version).copied().unwrap_or(MODEL_BYTES)
+    }
+
+    /// A place is reached.
+    pub fn reached(&mut self, mark: Mark) {
+        self.coverage.reached(mark);
+    }
+
     /// Returns virtual milliseconds since the beginning.
     pub fn now(&self) -> u64 {
         self.queue.now()
@@ -191,7 +313,7 @@ impl Env {
         place(&self.names, id)
     }
 
-    /// Adds a line to a node's story.
+    /// Adds a line to a node's story, when stories are told.
     pub fn tell(&mut self, node: Node, text: impl fmt::Display) {
         self.story.tell(self.queue.now(), node, text);
     }

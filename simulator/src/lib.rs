@@ -3,8 +3,8 @@
 //! The decisions are the real ones: [`pinnace_agent_core::Agent`] on every device, [`pinnace_controlplane_core::Steward`]
 //! in the control plane, documents signed by the trainer's release code and verified by the protocol's. Everything
 //! around them is virtual: clock, links, broker, disks, processes. A run is a story of one fleet: devices join, a
-//! version is rolled out, windows flow, a second version follows, good or bad, while the fault plan of the seed breaks
-//! what it can; then everything is repaired and must settle. [`Check`] lists what must hold.
+//! version is rolled out, windows flow, others follow, good or bad, one after the other or at once, while the plan of
+//! the seed breaks what it can; then everything is repaired and must settle. [`Check`] lists what must hold.
 //!
 //! ```
 //! use pinnace_simulator::{Options, Profile, run};
@@ -12,21 +12,27 @@
 //! assert!(verdict.violation.is_none(), "{verdict}");
 //! ```
 //!
-//! One file, one role: `world` the loop, `queue` virtual time, `rng` named streams, `faults` the plan, `net` links,
-//! `broker` sessions, `disk` and `slots` what survives a power cut, `engine` the stub, `device` and `plane` the shells
-//! around the cores, `operator` the person, `checks` the invariants, `story` what happened.
+//! One file, one role: `world` the loop, `queue` virtual time, `rng` named streams, `plan` and `faults` what the seed
+//! decides, `case` a run as a file, `net` links, `broker` sessions, `disk`, `slots` and `images` what survives a power
+//! cut, `signatures` at the price of a hash, `workload` what devices see, `engine` the stub, `device` and `plane` the
+//! shells around the cores, `operator` the person, `checks` the invariants, `story`, `timeline` and `coverage` what
+//! happened, `sweep`, `shrink` and `crash_sweep` many runs.
 
 mod broker;
+mod case;
 mod checks;
+pub mod coverage;
 mod device;
 mod disk;
 mod engine;
 mod env;
-mod faults;
+pub mod faults;
+mod images;
 pub mod limits;
 mod net;
 mod operator;
 mod options;
+mod plan;
 mod plane;
 mod plant;
 mod queue;
@@ -35,22 +41,67 @@ mod rng;
 mod signatures;
 mod slots;
 mod story;
+pub mod timeline;
 mod verdict;
+mod workload;
 mod world;
 
+pub use case::Case;
 pub use checks::Check;
+pub use coverage::Coverage;
+pub use engine::Fate;
 pub use env::Counts;
-pub use options::{Options, Profile};
+pub use options::{Options, Profile, parse_seed};
+pub use plan::{Plan, Wish};
 pub use plant::Plant;
 pub use story::Moment;
 pub use verdict::{Verdict, Violation};
+pub use workload::{Shift, ShiftKind, World as Inputs};
+
+use world::World;
 
 /// Runs one fleet from one seed. The same options always give the same verdict.
+///
+/// A violation is told: the run is repeated with stories, and must go the same way.
 pub fn run(options: &Options) -> Verdict {
-    run_with(options, Plant::None)
+    run_case(&Case::draw(options))
 }
 
-/// Runs one fleet with a bug planted in the simulation's own shells, to prove that a check sees it. For tests.
-pub fn run_with(options: &Options, plant: Plant) -> Verdict {
-    world::World::new(options, plant).run()
+/// Runs a case, drawn or read from a file.
+pub fn run_case(case: &Case) -> Verdict {
+    repeat(case, None)
+}
+
+/// Runs a case with its stories and the course of its rollouts: slower, for reports.
+pub fn run_told(case: &Case) -> Verdict {
+    let mut world = World::new(case, None, true);
+    world.run();
+    world.verdict()
+}
+
+/// Runs a case up to a moment and returns the last lines of one device's story.
+pub fn run_until(case: &Case, until: Moment, device: usize) -> Vec<String> {
+    let mut world = World::new(case, None, true);
+    while world.next_at().is_some_and(|at| at <= until.0) && world.step() {}
+    world.story_of(device)
+}
+
+/// Runs a case with a bug planted in the simulation's own shells, to prove that a check sees it.
+#[cfg(feature = "planted")]
+pub fn run_planted(case: &Case, plant: Plant) -> Verdict {
+    repeat(case, Some(plant))
+}
+
+fn repeat(case: &Case, plant: Option<Plant>) -> Verdict {
+    let mut world = World::new(case, plant, false);
+    world.run();
+    let verdict = world.verdict();
+    if verdict.violation.is_none() {
+        return verdict;
+    }
+    let mut world = World::new(case, plant, true);
+    world.run();
+    let mut told = world.verdict();
+    told.is_repeatable = told.trace == verdict.trace && told.events == verdict.events;
+    told
 }

@@ -1,13 +1,12 @@
 //! Every bound of the simulator, with its unit and its reason.
 
-/// Events of one run: a thousand devices for a day are ten million; beyond, something never becomes quiet.
-pub const EVENTS_MAX: u64 = 100_000_000;
+/// Events of one run: a hundred thousand devices for a day are some hundred million; beyond, something never becomes
+/// quiet.
+pub const EVENTS_MAX: u64 = 1_000_000_000;
 /// Verdicts of real signatures that are remembered: a few per release and device fault.
 pub const SIGNATURES_REMEMBERED: usize = 65_536;
-/// Devices of one run: about 1 MB of virtual disk each.
-pub const DEVICES_MAX: u32 = 10_000;
-/// Virtual hours of one run at least: chaos for a third, then long enough for every deadline of the policy.
-pub const HOURS_MIN: u32 = 6;
+/// Devices of one run: some 50 KB each.
+pub const DEVICES_MAX: u32 = 250_000;
 /// Virtual hours of one run at most.
 pub const HOURS_MAX: u32 = 24 * 365;
 /// Hours of chaos at most; the rest heals.
@@ -36,3 +35,26 @@ pub const RETRIES_MAX: u32 = 6;
 pub const RESUMES_MAX: u32 = 2;
 /// Milliseconds between two looks at whether everything has settled.
 pub const AUDIT_MS: u64 = 10 * 60_000;
+/// Faults of one plan.
+pub const FAULTS_MAX: u64 = 20_000;
+/// Bytes of a case that are read: a plan of twenty thousand faults.
+pub const CASE_MAX_BYTES: usize = 16 << 20;
+/// Bytes of an oversized message of a hostile broker: above what a device takes.
+pub const FLOOD_BYTES: usize = 300_000;
+/// Choices that a script enumerates in one history; later ones take the first way.
+pub const SCRIPT_CHOICES_MAX: usize = 6;
+/// Messages that a device may publish within an hour: windows in flight that nobody acknowledges are sent again each
+/// minute.
+pub const PUBLISHED_PER_HOUR_MAX: u64 = 4_000;
+/// Requests that a device may make within an hour: a bundle in ranges, and back-offs.
+pub const GETS_PER_HOUR_MAX: u64 = 1_500;
+/// Windows that may wait in a ledger: the outbox's bound and the one being added.
+pub const LEDGER_MAX_WINDOWS: usize = 1_025;
+/// Bytes that a ledger may have: the outbox, the state, metadata of one family.
+pub const LEDGER_MAX_BYTES: usize = 8 << 20;
+/// Intervals of statistics within which a planted change must be found: three of four must show it, a slow one grows.
+pub const DRIFT_INTERVALS_MAX: u64 = 9;
+/// Rows an hour below which drift cannot be judged: an interval needs two hundred.
+pub const DRIFT_ROWS_MIN: u64 = 300;
+/// Points of a timeline, and decisions: what a page can draw.
+pub const TIMELINE_POINTS: usize = 20_000;

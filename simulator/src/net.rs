@@ -1,8 +1,10 @@
 //! Links: whether, how often and when a message arrives.
+use serde::{Deserialize, Serialize};
+
 use crate::rng::Rng;
 
 /// How good links are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quality {
     /// Messages that never arrive, per mille.
     pub loss_permille: u32,

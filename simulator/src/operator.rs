@@ -1,11 +1,11 @@
 //! The person who operates the fleet: publishes, starts rollouts, decides when one waits.
-use pinnace_controlplane_core::policy::{RolloutPolicy, SmallFleet};
+use pinnace_controlplane_core::policy::RolloutPolicy;
 use pinnace_controlplane_core::views::RolloutCell;
-use pinnace_controlplane_core::{Command, Done};
-use pinnace_protocol::manifest::TrialPolicy;
+use pinnace_controlplane_core::{Command, Done, Refusal};
 
 use crate::env::{Env, Event};
 use crate::limits::{RESUMES_MAX, RETRIES_MAX};
+use crate::plan::{Plan, Wish};
 use crate::plane::Plane;
 use crate::repo::bundle_ref;
 use crate::rng::Rng;
@@ -15,13 +15,15 @@ use crate::story::Node;
 const LOOK_MS: (u64, u64) = (45_000, 90_000);
 /// Milliseconds until an aborted good bundle is tried again: longer than the policy's quarantine.
 const AGAIN_MS: u64 = 15 * 60_000;
+/// Milliseconds until a version that no device wants is no longer wished for: longer than a quarantine.
+const GIVE_UP_MS: u64 = 60 * 60_000;
 
-/// A version that should reach the fleet.
+/// A wish on its way.
 #[derive(Debug, Clone)]
-struct Wish {
+struct Pursued {
     version: u64,
+    target: String,
     not_before: u64,
-    /// Whether it does not wait for the wish before to have an outcome.
     impatient: bool,
     tries: u32,
     /// Times the present rollout was resumed.
@@ -31,40 +33,27 @@ struct Wish {
 
 /// The operator.
 pub struct Operator {
-    wishes: Vec<Wish>,
+    wishes: Vec<Pursued>,
     policy: RolloutPolicy,
     bad: Vec<u64>,
     rng: Rng,
 }
 
 impl Operator {
-    /// Returns an operator who wants version 1 soon and version 2 at `second_ms`; versions in `bad` are bad.
-    pub fn new(mut rng: Rng, second_ms: u64, bad: Vec<u64>) -> Self {
-        let wish = |version, not_before, impatient| Wish {
-            version,
-            not_before,
-            impatient,
+    /// Returns an operator who wants what the plan says.
+    pub fn new(rng: Rng, plan: &Plan) -> Self {
+        let pursued = |wish: &Wish| Pursued {
+            version: wish.version,
+            target: wish.target.clone(),
+            not_before: wish.at_ms,
+            impatient: wish.impatient,
             tries: 0,
             resumes: 0,
             outcome: None,
         };
-        let impatient = rng.chance(250);
-        let policy = RolloutPolicy {
-            canary: rng.between(1, 3) as u32,
-            waves_permille: vec![500, 1000],
-            bake_s: 120,
-            wave_deadline_s: 3600,
-            accept_deadline_s: 600,
-            silence_deadline_s: 1200,
-            rollback_deadline_s: 3600,
-            retry_base_s: 30,
-            quarantine_s: 300,
-            small_fleet: SmallFleet::Auto,
-            trial: TrialPolicy { deadline_s: 1800, ..TrialPolicy::default() },
-            ..RolloutPolicy::default()
-        };
-        let wishes = vec![wish(1, rng.between(60_000, 600_000), false), wish(2, second_ms, impatient)];
-        Self { wishes, policy, bad, rng }
+        let wishes = plan.wishes.iter().map(pursued).collect();
+        let bad = plan.wishes.iter().map(|w| w.version).filter(|v| plan.is_bad(*v)).collect();
+        Self { wishes, policy: plan.policy.clone(), bad, rng }
     }
 
     /// Returns what is still wished for.
@@ -126,7 +115,7 @@ impl Operator {
         let abort = |reason: &str| Command::Abort { rollout: cell.id.clone(), reason: reason.into() };
         let command = if cell.tally.failed > 0 {
             abort("devices failed")
-        } else if wish.resumes == RESUMES_MAX {
+        } else if wish.resumes == RESUMES_MAX || cell.tally.accepted == 0 {
             // The next rollout draws other canaries.
             abort("nobody answers")
         } else {
@@ -149,11 +138,18 @@ impl Operator {
 
     fn create(&mut self, env: &mut Env, plane: &mut Plane, at: usize) {
         let bundle = bundle_ref(self.wishes[at].version);
-        let command = Command::CreateRollout { bundle, policy: self.policy.clone() };
-        if let Some(Ok(Done::Created(_))) = plane.command(env, &command) {
-            self.wishes[at].tries += 1;
-            self.wishes[at].resumes = 0;
-            self.wishes[at].not_before = env.now();
+        let policy = RolloutPolicy { target: self.wishes[at].target.clone(), ..self.policy.clone() };
+        match plane.command(env, &Command::CreateRollout { bundle, policy }) {
+            Some(Ok(Done::Created(_))) => {
+                self.wishes[at].tries += 1;
+                self.wishes[at].resumes = 0;
+                self.wishes[at].not_before = env.now();
+            }
+            // Everybody it is meant for has it already, or is not there.
+            Some(Err(Refusal::NoDevices { .. })) if env.now() >= self.wishes[at].not_before + GIVE_UP_MS => {
+                self.wishes[at].outcome = Some("has nobody to go to".into());
+            }
+            Some(_) | None => {}
         }
     }
 

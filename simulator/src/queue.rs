@@ -47,6 +47,11 @@ impl<T> Queue<T> {
         self.now
     }
 
+    /// Returns when the next event happens, virtual milliseconds.
+    pub fn next_at(&self) -> Option<u64> {
+        self.heap.peek().map(|entry| entry.key.0)
+    }
+
     /// Adds an event `after` milliseconds from now.
     pub fn after(&mut self, after: u64, item: T) {
         self.at(self.now.saturating_add(after), item);

@@ -12,6 +12,7 @@ use pinnace_trainer::release::{Current, Signers, release};
 
 use crate::rng::Rng;
 use crate::signatures::Online;
+use crate::workload::{SEASON_MS, World, sky};
 
 /// The one family that is rolled out.
 pub const FAMILY: &str = "rain";
@@ -19,8 +20,10 @@ pub const FAMILY: &str = "rain";
 pub const HARDWARE: &str = "gateway";
 const YEAR_S: u64 = 365 * 86_400;
 /// Rows of a reference profile, and of one block of it.
-const PROFILE_ROWS: usize = 600;
+const PROFILE_ROWS: usize = 1200;
 const PROFILE_BLOCK: u32 = 100;
+/// Between two blocks: six of them make a season, and the next six see it half a step later.
+const PROFILE_STEP_MS: u64 = SEASON_MS / 6 + SEASON_MS / 72;
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed([seed; 32])
@@ -58,6 +61,7 @@ pub struct Repo {
     top: Vec<u8>,
     family: Option<Vec<u8>>,
     last: Option<(Snapshot, Timestamp)>,
+    world: World,
     rng: Rng,
 }
 
@@ -71,8 +75,9 @@ fn signed(body: &impl pinnace_protocol::trust::Body, seeds: &[u8]) -> Vec<u8> {
 }
 
 impl Repo {
-    /// Holds the ceremony: roots, keys, an empty repository. `now_s` is seconds since 1970.
-    pub fn new(now_s: u64, rng: Rng) -> Self {
+    /// Holds the ceremony: roots, keys, an empty repository. `now_s` is seconds since 1970; training sets are drawn from
+    /// `world` as it is before it changes.
+    pub fn new(now_s: u64, world: World, rng: Rng) -> Self {
         let expires = now_s + 10 * YEAR_S;
         let image = Root::new(
             1,
@@ -97,6 +102,7 @@ impl Repo {
             top: signed(&Targets::new(1, expires), &[10]),
             family: None,
             last: None,
+            world: World { shift: None, ..world },
             rng,
         };
         repo.publish(now_s);
@@ -114,8 +120,8 @@ impl Repo {
     }
 
     /// Trains, signs and publishes a version.
-    pub fn release(&mut self, version: u64, now_s: u64) {
-        let bundle = train(version, now_s, &mut self.rng);
+    pub fn release(&mut self, version: u64, model_bytes: u64, now_s: u64) {
+        let bundle = train(version, model_bytes, now_s, &self.world, &mut self.rng);
         let current = Current { targets: self.top.clone(), family: self.family.clone() };
         let (targets, trainer, approver) = (key(10), key(40), key(41));
         let signers = Signers { targets: Some(&targets), trainer: &trainer, approver: &approver };
@@ -171,11 +177,10 @@ pub fn bundle_ref(version: u64) -> BundleRef {
 }
 
 /// Makes a bundle: a model of random bytes (the engine is a stub), a real reference profile, a card.
-fn train(version: u64, now_s: u64, rng: &mut Rng) -> Bundle {
-    let size = rng.between(40_000, 150_000);
+fn train(version: u64, size: u64, now_s: u64, world: &World, rng: &mut Rng) -> Bundle {
     let mut model: Vec<u8> = (0..size.div_ceil(8)).flat_map(|_| rng.bits().to_le_bytes()).collect();
     model.truncate(size as usize);
-    let profile = reference(rng);
+    let profile = reference(world, rng);
     let files = [
         ("model.onnx", Role::Model, model),
         ("profile.json", Role::Profile, profile.to_json()),
@@ -204,23 +209,14 @@ fn train(version: u64, now_s: u64, rng: &mut Rng) -> Bundle {
     Bundle { manifest, contents: files.into_iter().map(|(_, _, bytes)| bytes).collect() }
 }
 
-/// Returns the statistics of a training set drawn from the same world as the live rows.
-fn reference(rng: &mut Rng) -> Profile {
-    let wind: Vec<f64> = (0..PROFILE_ROWS).map(|_| wind(rng)).collect();
+/// Returns the statistics of a training set: rows of whole seasons, drawn from the world before it changes.
+fn reference(world: &World, rng: &mut Rng) -> Profile {
+    let moment = |row: usize| (row / PROFILE_BLOCK as usize) as u64 * PROFILE_STEP_MS;
+    let wind: Vec<f64> = (0..PROFILE_ROWS).map(|row| world.wind(moment(row), rng)).collect();
     let sky: Vec<Option<&str>> = (0..PROFILE_ROWS).map(|_| Some(sky(rng))).collect();
     ProfileBuilder::new(PROFILE_BLOCK)
-        .feature("wind", Column::Numeric { values: &wind, nulls: None }, 0.7)
-        .feature("sky", Column::Categorical(&sky), 0.3)
+        .feature("wind", Column::Numeric { values: &wind, nulls: None }, 0.6)
+        .feature("sky", Column::Categorical(&sky), 0.4)
         .build()
         .expect(SOUND)
-}
-
-/// Returns one wind speed of this world.
-pub fn wind(rng: &mut Rng) -> f64 {
-    (rng.share() + rng.share()) * 10.0
-}
-
-/// Returns one sky of this world.
-pub fn sky(rng: &mut Rng) -> &'static str {
-    ["clear", "cloudy", "cloudy", "rain"][rng.index(4)]
 }

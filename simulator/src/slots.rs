@@ -1,12 +1,83 @@
 //! Bundle folders on the virtual disk, as the agent's shell keeps them: a part being fetched, and a sealed folder.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use pinnace_agent_core::{SlotName, SlotPlan};
 use pinnace_protocol::ids::Digest;
 use pinnace_protocol::manifest::Manifest;
 use pinnace_protocol::trust::{Released, VerifiedBundle};
 
+use crate::images::{Images, Survival};
 use crate::rng::Rng;
+
+/// A file's bytes. A thousand devices hold the same sealed bundle: its bytes are kept once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// This device's own.
+    Own(Vec<u8>),
+    /// The same bytes as on other devices.
+    Shared(Arc<[u8]>),
+}
+
+impl std::ops::Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl Content {
+    /// Returns the bytes to change them.
+    fn own(&mut self) -> &mut Vec<u8> {
+        if let Self::Shared(bytes) = self {
+            *self = Self::Own(bytes.to_vec());
+        }
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(_) => unreachable!("made its own above"),
+        }
+    }
+}
+
+/// Bytes by their digest, and bundles as they were opened: what devices of one world have in common is hashed once.
+#[derive(Debug, Default)]
+pub struct Library {
+    known: BTreeMap<Digest, Arc<[u8]>>,
+    /// By the released record and the manifest's bytes; only bundles whose every file is shared.
+    opened: HashMap<(Vec<u8>, Vec<u8>), Arc<VerifiedBundle>>,
+}
+
+impl Library {
+    /// Returns the bytes kept once, when they are what `digest` names.
+    fn share(&mut self, digest: &Digest, bytes: &[u8]) -> Option<Arc<[u8]>> {
+        if let Some(known) = self.known.get(digest) {
+            return (**known == *bytes).then(|| Arc::clone(known));
+        }
+        if Digest::of(bytes) != *digest {
+            return None;
+        }
+        let shared: Arc<[u8]> = bytes.into();
+        self.known.insert(*digest, Arc::clone(&shared));
+        Some(shared)
+    }
+
+    /// Returns whether these bytes are what `digest` names.
+    fn is(&mut self, digest: &Digest, bytes: &[u8]) -> bool {
+        self.share(digest, bytes).is_some()
+    }
+
+    /// Returns whether a file's bytes are the very ones that were hashed.
+    fn is_shared(&self, digest: &Digest, content: &Content) -> bool {
+        match content {
+            Content::Shared(bytes) => self.known.get(digest).is_some_and(|known| Arc::ptr_eq(known, bytes)),
+            Content::Own(_) => false,
+        }
+    }
+}
 
 /// A folder with a bundle's files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,7 +85,7 @@ pub struct Folder {
     /// The manifest's file.
     pub manifest: Vec<u8>,
     /// Blobs by digest.
-    pub blobs: BTreeMap<Digest, Vec<u8>>,
+    pub blobs: BTreeMap<Digest, Content>,
     /// Byte ranges (blob, from, to) that are in the page cache only.
     unsynced: BTreeSet<(Digest, usize, usize)>,
 }
@@ -39,7 +110,7 @@ impl Slots {
         let slot = self.slot(name);
         slot.sealed = None;
         if slot.part.as_ref().is_none_or(|part| part.manifest != plan.manifest) {
-            let blobs = plan.blobs.iter().map(|b| (b.digest, vec![0; b.length as usize])).collect();
+            let blobs = plan.blobs.iter().map(|b| (b.digest, Content::Own(vec![0; b.length as usize]))).collect();
             slot.part = Some(Folder { manifest: plan.manifest.clone(), blobs, unsynced: BTreeSet::new() });
         }
     }
@@ -48,14 +119,16 @@ impl Slots {
     ///
     /// # Errors
     /// A text when there is no such folder.
-    pub fn scan(&self, name: SlotName) -> Result<Vec<(Digest, u64)>, String> {
+    pub fn scan(&self, name: SlotName, library: &mut Library) -> Result<Vec<(Digest, u64)>, String> {
         let part = self.0.get(&name).and_then(|slot| slot.part.as_ref()).ok_or("there is nothing to scan")?;
         let manifest = Manifest::parse(&part.manifest).map_err(|e| e.to_string())?;
         let mut present = Vec::new();
         for blob in &manifest.blobs {
             let Some(file) = part.blobs.get(&blob.sha256) else { continue };
             let chunks = file.chunks(blob.chunk as usize).zip(blob.chunk_digests());
-            let whole = chunks.enumerate().filter(|(_, (piece, digest))| Digest::of(piece) == *digest);
+            // A fresh file is all zeros, and no chunk of a model is.
+            let written = chunks.enumerate().filter(|(_, (piece, _))| piece.iter().any(|byte| *byte != 0));
+            let whole = written.filter(|(_, (piece, digest))| library.is(digest, piece));
             present.extend(whole.map(|(index, _)| (blob.sha256, index as u64)));
         }
         Ok(present)
@@ -69,7 +142,7 @@ impl Slots {
         let part = self.slot(name).part.as_mut().ok_or("there is no part to write to")?;
         let file = part.blobs.get_mut(&blob).ok_or("there is no such blob")?;
         let (from, to) = (offset as usize, offset as usize + bytes.len());
-        file.get_mut(from..to).ok_or("the chunk does not fit")?.copy_from_slice(bytes);
+        file.own().get_mut(from..to).ok_or("the chunk does not fit")?.copy_from_slice(bytes);
         part.unsynced.insert((blob, from, to));
         Ok(())
     }
@@ -78,17 +151,44 @@ impl Slots {
     ///
     /// # Errors
     /// A text when a blob is damaged or missing.
-    pub fn seal(&mut self, name: SlotName, sync: bool) -> Result<(), String> {
+    pub fn seal(&mut self, name: SlotName, sync: bool, library: &mut Library) -> Result<(), String> {
         let slot = self.slot(name);
         let part = slot.part.as_mut().ok_or("there is nothing to seal")?;
         if sync {
             part.unsynced.clear();
-            if let Some((digest, _)) = part.blobs.iter().find(|(digest, bytes)| Digest::of(bytes) != **digest) {
-                return Err(format!("blob {digest:?} is damaged"));
+            for (digest, bytes) in &mut part.blobs {
+                let shared = library.share(digest, bytes).ok_or_else(|| format!("blob {digest:?} is damaged"))?;
+                *bytes = Content::Shared(shared);
             }
         }
         slot.sealed = slot.part.take();
         Ok(())
+    }
+
+    /// The process died while a slot was prepared: nothing of it was done, the old bundle is gone, or all was done.
+    pub fn interrupt_prepare(&mut self, name: SlotName, plan: &SlotPlan, images: &mut Images) {
+        match images.pick(3) {
+            0 => {}
+            1 => self.slot(name).sealed = None,
+            _ => self.prepare(name, plan),
+        }
+    }
+
+    /// The process died while a slot was sealed: it is or it is not.
+    pub fn interrupt_seal(&mut self, name: SlotName, sync: bool, library: &mut Library, images: &mut Images) {
+        if images.pick(2) == 1 {
+            // Not sealed for damage is as good as not sealed.
+            _ = self.seal(name, sync, library);
+        }
+    }
+
+    /// The process died while a slot was emptied: any prefix of the removals is done.
+    pub fn interrupt_erase(&mut self, name: SlotName, images: &mut Images) {
+        match images.pick(3) {
+            0 => {}
+            1 => self.slot(name).part = None,
+            _ => self.erase(name),
+        }
     }
 
     /// Empties a slot.
@@ -105,27 +205,44 @@ impl Slots {
     ///
     /// # Errors
     /// A text saying what is missing or differs.
-    pub fn open(&self, name: SlotName, released: &[u8]) -> Result<VerifiedBundle, String> {
+    pub fn open(
+        &self,
+        name: SlotName,
+        released: &[u8],
+        library: &mut Library,
+    ) -> Result<Arc<VerifiedBundle>, String> {
         let folder = self.sealed(name).ok_or("the slot holds no sealed bundle")?;
+        let is_common = folder.blobs.iter().all(|(digest, content)| library.is_shared(digest, content));
+        let key = (released.to_vec(), folder.manifest.clone());
+        if let Some(bundle) = library.opened.get(&key).filter(|_| is_common) {
+            return Ok(Arc::clone(bundle));
+        }
         let released = Released::from_ledger(released).map_err(|e| e.to_string())?;
         let verified = released.open_manifest(&folder.manifest).map_err(|e| e.to_string())?;
         let manifest = Manifest::parse(verified.bytes()).map_err(|e| e.to_string())?;
         let listed: Vec<_> = manifest.blobs.iter().map(|b| (b.sha256.0, b.length)).collect();
-        let blobs = folder.blobs.iter().map(|(digest, bytes)| (digest.0, bytes.clone())).collect();
-        VerifiedBundle::seal(verified, &listed, blobs).map_err(|e| e.to_string())
+        let blobs = folder.blobs.iter().map(|(digest, bytes)| (digest.0, bytes.to_vec())).collect();
+        let bundle = Arc::new(VerifiedBundle::seal(verified, &listed, blobs).map_err(|e| e.to_string())?);
+        if is_common {
+            library.opened.insert(key, Arc::clone(&bundle));
+        }
+        Ok(bundle)
     }
 
     /// The power went: each range that was not synced is there, zeroed or torn.
-    pub fn power_cut(&mut self, rng: &mut Rng) {
+    pub fn power_cut(&mut self, images: &mut Images) {
         let folders = self.0.values_mut().flat_map(|slot| [&mut slot.part, &mut slot.sealed]).flatten();
         for folder in folders {
-            for (blob, from, to) in std::mem::take(&mut folder.unsynced) {
-                let Some(range) = folder.blobs.get_mut(&blob).and_then(|file| file.get_mut(from..to)) else { continue };
-                match rng.below(3) {
-                    0 => {}
-                    1 => range.fill(0),
-                    _ => {
-                        let at = rng.index(range.len());
+            let unsynced = std::mem::take(&mut folder.unsynced);
+            let fates = images.ranges(unsynced.len());
+            for ((blob, from, to), fate) in unsynced.into_iter().zip(fates) {
+                let file = folder.blobs.get_mut(&blob);
+                let Some(range) = file.and_then(|file| file.own().get_mut(from..to)) else { continue };
+                match fate {
+                    Survival::There => {}
+                    Survival::Zeroed => range.fill(0),
+                    Survival::Torn => {
+                        let at = images.pick(range.len().max(1));
                         range[at..].fill(0);
                     }
                 }
@@ -136,12 +253,12 @@ impl Slots {
     /// Flips one bit of a stored blob; returns where, or `None` when nothing is stored.
     pub fn rot(&mut self, rng: &mut Rng) -> Option<SlotName> {
         let sealed = self.0.iter_mut().filter_map(|(name, slot)| Some((*name, slot.sealed.as_mut()?)));
-        let mut files: Vec<(SlotName, &mut Vec<u8>)> =
+        let mut files: Vec<(SlotName, &mut Content)> =
             sealed.flat_map(|(name, folder)| folder.blobs.values_mut().map(move |file| (name, file))).collect();
         let at = rng.index(files.len());
         let (name, file) = files.get_mut(at)?;
         let byte = rng.index(file.len());
-        file[byte] ^= 1 << rng.below(8);
+        file.own()[byte] ^= 1 << rng.below(8);
         Some(*name)
     }
 }
@@ -168,9 +285,9 @@ mod tests {
     #[test]
     fn a_sync_makes_chunks_safe() {
         let (mut slots, digest) = written();
-        slots.seal(SlotName::A, true).unwrap();
+        slots.seal(SlotName::A, true, &mut Library::default()).unwrap();
         for seed in 0..20 {
-            slots.power_cut(&mut Rng::stream(seed, "slots"));
+            slots.power_cut(&mut Images::Random(Rng::stream(seed, "slots")));
             assert_eq!(Digest::of(&slots.sealed(SlotName::A).unwrap().blobs[&digest]), digest);
         }
     }
@@ -179,8 +296,8 @@ mod tests {
     fn without_a_sync_a_cut_may_damage_them() {
         let damaged = |seed| {
             let (mut slots, digest) = written();
-            slots.seal(SlotName::A, false).unwrap();
-            slots.power_cut(&mut Rng::stream(seed, "slots"));
+            slots.seal(SlotName::A, false, &mut Library::default()).unwrap();
+            slots.power_cut(&mut Images::Random(Rng::stream(seed, "slots")));
             Digest::of(&slots.sealed(SlotName::A).unwrap().blobs[&digest]) != digest
         };
         assert!((0..20).any(damaged) && !(0..20).all(damaged));
@@ -190,7 +307,7 @@ mod tests {
     fn sealing_refuses_damage() {
         let (mut slots, digest) = written();
         slots.write(SlotName::A, digest, 0, b"x").unwrap();
-        assert!(slots.seal(SlotName::A, true).is_err());
+        assert!(slots.seal(SlotName::A, true, &mut Library::default()).is_err());
         assert!(slots.write(SlotName::A, digest, 999, b"xx").is_err());
     }
 }

@@ -1,11 +1,14 @@
-//! What happened: the last lines of every node for people, one hash over everything for machines.
+//! What happened: lines for people, one hash over everything for machines.
+//!
+//! Lines cost more than the run itself, so a run tells none unless asked. The hash is the same either way: a violation
+//! is told by running its seed once more.
 use std::collections::VecDeque;
 use std::fmt;
 
 use crate::limits::{LINE_MAX_BYTES, REPEATS_AMONG, STORY_LINES};
 
 /// Whose story it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Node {
     /// A device by index.
     Device(usize),
@@ -20,6 +23,22 @@ pub struct Moment(
     pub u64,
 );
 
+impl Moment {
+    /// Reads `h:mm:ss` or `h:mm:ss.mmm`.
+    ///
+    /// # Errors
+    /// A text with a hint.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{}` is no moment\n  hint: hours:minutes:seconds, e.g. 12:03:11", text.escape_debug());
+        let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+        let numbers: Vec<u64> = whole.split(':').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+        let [h, m, s] = numbers[..] else { return Err(wrong()) };
+        let ms: u64 = format!("{part:0<3}").get(..3).and_then(|p| p.parse().ok()).ok_or_else(wrong)?;
+        let seconds = h.checked_mul(3600).and_then(|x| x.checked_add(m.checked_mul(60)?)).and_then(|x| x.checked_add(s));
+        seconds.and_then(|s| s.checked_mul(1000)).map(|x| Self(x + ms)).ok_or_else(wrong)
+    }
+}
+
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (s, ms) = (self.0 / 1000, self.0 % 1000);
@@ -30,42 +49,49 @@ impl fmt::Display for Moment {
 /// Something that a node did, perhaps several times in a row.
 struct Line {
     at: u64,
+    /// Orders lines of the same moment over all nodes.
+    order: u64,
     text: String,
     times: u32,
 }
 
 /// Keeps the stories and the hash.
 pub struct Story {
-    lines: Vec<VecDeque<Line>>,
+    /// Empty while nothing is told.
+    devices: Vec<VecDeque<Line>>,
     plane: VecDeque<Line>,
+    is_told: bool,
+    order: u64,
     hash: u64,
 }
 
 impl Story {
-    /// Returns empty stories for so many devices.
-    pub fn new(devices: usize) -> Self {
-        Self {
-            lines: (0..devices).map(|_| VecDeque::new()).collect(),
-            plane: VecDeque::new(),
-            hash: 0xcbf2_9ce4_8422_2325,
-        }
+    /// Returns empty stories for so many devices; lines are kept only when `is_told`.
+    pub fn new(devices: usize, is_told: bool) -> Self {
+        let devices = if is_told { (0..devices).map(|_| VecDeque::new()).collect() } else { Vec::new() };
+        Self { devices, plane: VecDeque::new(), is_told, order: 0, hash: 0xcbf2_9ce4_8422_2325 }
     }
 
-    /// Adds a line.
+    /// Returns whether lines are kept.
+    pub fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    /// Adds a line, when lines are kept.
     pub fn tell(&mut self, now: u64, node: Node, text: impl fmt::Display) {
+        if !self.is_told {
+            return;
+        }
         let mut text = text.to_string();
         if text.len() > LINE_MAX_BYTES {
             let end = (0..=LINE_MAX_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
             text.truncate(end);
         }
-        self.mix(now);
-        self.mix(match node {
-            Node::Device(index) => index as u64 + 1,
-            Node::Plane => 0,
-        });
-        self.bytes(text.as_bytes());
         let lines = match node {
-            Node::Device(index) => &mut self.lines[index],
+            Node::Device(index) => match self.devices.get_mut(index) {
+                Some(lines) => lines,
+                None => return,
+            },
             Node::Plane => &mut self.plane,
         };
         // Heartbeats and windows take turns: what repeats is told once, with its newest time.
@@ -74,20 +100,22 @@ impl Story {
         if lines.len() == STORY_LINES {
             lines.pop_front();
         }
-        lines.push_back(Line { at: now, text, times: known.map_or(1, |line| line.times + 1) });
+        self.order += 1;
+        lines.push_back(Line { at: now, order: self.order, text, times: known.map_or(1, |line| line.times + 1) });
     }
 
-    /// Takes bytes into the hash only.
+    /// Takes bytes into the hash.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        let mut words = bytes.chunks_exact(8);
-        for word in &mut words {
-            self.mix(word.iter().fold(0, |acc, b| (acc << 8) | u64::from(*b)));
-        }
+        let words = bytes.chunks_exact(8);
         let rest = words.remainder().iter().fold(bytes.len() as u64, |acc, b| (acc << 8) | u64::from(*b));
+        for word in words {
+            self.mix(u64::from_le_bytes(word.try_into().unwrap_or_default()));
+        }
         self.mix(rest);
     }
 
-    fn mix(&mut self, word: u64) {
+    /// Takes a number into the hash.
+    pub fn mix(&mut self, word: u64) {
         self.hash = (self.hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
 
@@ -96,15 +124,23 @@ impl Story {
         self.hash
     }
 
-    /// Returns a node's last lines, each with its virtual time.
-    pub fn of(&self, node: Node) -> Vec<String> {
-        let lines = match node {
-            Node::Device(index) => &self.lines[index],
-            Node::Plane => &self.plane,
+    /// Returns the last lines of some nodes in the order of time, at most [`STORY_LINES`]; lines of several nodes name
+    /// theirs by `name`.
+    pub fn of(&self, nodes: &[Node], name: impl Fn(Node) -> String) -> Vec<String> {
+        let lines = |node: Node| match node {
+            Node::Device(index) => self.devices.get(index),
+            Node::Plane => Some(&self.plane),
         };
-        let told = lines.iter().map(|line| match line.times {
-            1 => format!("{} {}", Moment(line.at), line.text),
-            times => format!("{} {} ({times} times)", Moment(line.at), line.text),
+        let mut all: Vec<(Node, &Line)> = nodes
+            .iter()
+            .flat_map(|node| lines(*node).into_iter().flatten().map(|line| (*node, line)))
+            .collect();
+        all.sort_by_key(|(_, line)| line.order);
+        let from = all.len().saturating_sub(STORY_LINES);
+        let told = all[from..].iter().map(|(node, line)| {
+            let whose = if nodes.len() > 1 { format!("{}: ", name(*node)) } else { String::new() };
+            let times = if line.times > 1 { format!(" ({} times)", line.times) } else { String::new() };
+            format!("{} {whose}{}{times}", Moment(line.at), line.text)
         });
         told.collect()
     }
@@ -114,21 +150,47 @@ impl Story {
 mod tests {
     use super::*;
 
+    fn name(node: Node) -> String {
+        format!("{node:?}")
+    }
+
     #[test]
-    fn only_the_last_lines_stay_and_the_hash_knows_all() {
-        let mut story = Story::new(1);
-        let before = story.hash();
+    fn only_the_last_lines_stay() {
+        let mut story = Story::new(1, true);
         for i in 0..STORY_LINES + 3 {
             story.tell(3_661_001, Node::Device(0), i);
         }
-        let lines = story.of(Node::Device(0));
+        let lines = story.of(&[Node::Device(0)], name);
         assert_eq!((lines.len(), lines[0].as_str()), (STORY_LINES, "1:01:01.001 3"));
-        assert!(story.of(Node::Plane).is_empty());
+        assert!(story.of(&[Node::Plane], name).is_empty());
         for _ in 0..3 {
             story.tell(0, Node::Plane, "beats");
             story.tell(0, Node::Plane, "counts");
         }
-        assert_eq!(story.of(Node::Plane), ["0:00:00.000 beats (3 times)", "0:00:00.000 counts (3 times)"]);
-        assert_ne!(story.hash(), before);
+        assert_eq!(story.of(&[Node::Plane], name), ["0:00:00.000 beats (3 times)", "0:00:00.000 counts (3 times)"]);
+        let both = story.of(&[Node::Plane, Node::Device(0)], name);
+        assert_eq!((both.len(), both[STORY_LINES - 1].as_str()), (STORY_LINES, "0:00:00.000 Plane: counts (3 times)"));
+    }
+
+    #[test]
+    fn the_hash_does_not_depend_on_what_is_told() {
+        let (mut told, mut silent) = (Story::new(1, true), Story::new(1, false));
+        for story in [&mut told, &mut silent] {
+            story.bytes(b"a message of more than eight bytes");
+            story.tell(1, Node::Plane, "says something");
+            story.mix(7);
+        }
+        assert_eq!(told.hash(), silent.hash());
+        silent.bytes(b"");
+        assert_ne!(told.hash(), silent.hash());
+    }
+
+    #[test]
+    fn moments_read_back() {
+        for ms in [0, 3_661_001, 12 * 3_600_000 + 191_000] {
+            assert_eq!(Moment::parse(&Moment(ms).to_string()), Ok(Moment(ms)));
+        }
+        assert_eq!(Moment::parse("12:03:11"), Ok(Moment(43_391_000)));
+        assert!(Moment::parse("noon").unwrap_err().contains("hint"));
     }
 }

@@ -2,9 +2,11 @@
 use std::fmt;
 
 use crate::checks::Check;
+use crate::coverage::Coverage;
 use crate::env::Counts;
 use crate::options::{Options, Profile};
 use crate::story::Moment;
+use crate::timeline::Timeline;
 
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub struct Violation {
     pub at_ms: u64,
     /// The node: a device's name, or the control plane.
     pub node: String,
-    /// The node's last events, oldest first.
+    /// The node's last events and the plane's, oldest first; empty in a run that tells no stories.
     pub story: Vec<String>,
 }
 
@@ -32,13 +34,13 @@ impl fmt::Display for Violation {
 }
 
 /// The outcome of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     /// What was run.
     pub options: Options,
     /// Events handled.
     pub events: u64,
-    /// Hash over everything that happened: equal for equal seeds.
+    /// Hash over everything that happened: equal for equal cases, on every machine.
     pub trace: u64,
     /// Virtual milliseconds until everything had settled, or until the violation.
     pub virtual_ms: u64,
@@ -48,14 +50,18 @@ pub struct Verdict {
     pub outcome: String,
     /// What did not hold.
     pub violation: Option<Violation>,
-    /// The one command that runs it again.
-    pub replay: String,
+    /// Whether a second run of the same case went the same way; runs that were not repeated say `true`.
+    pub is_repeatable: bool,
+    /// Which faults met what.
+    pub coverage: Coverage,
+    /// The course of the rollouts; empty in a run that tells no stories.
+    pub timeline: Timeline,
 }
 
 impl Verdict {
-    /// Returns the command that runs `options` again.
-    pub(crate) fn replay(options: &Options) -> String {
-        let Options { seed, devices, hours, profile } = options;
+    /// Returns the command that runs the same options again.
+    pub fn replay(&self) -> String {
+        let Options { seed, devices, hours, profile } = &self.options;
         format!("pinnace sim run --seed {seed:x} --devices {devices} --hours {hours} --profile {profile}")
     }
 }
@@ -68,7 +74,7 @@ impl fmt::Display for Verdict {
         writeln!(f, "  {} events, trace {:016x}", self.events, self.trace)?;
         write!(f, "  {} messages", c.messages)?;
         match profile {
-            Profile::Calm => {}
+            Profile::Calm | Profile::Drift => {}
             Profile::Chaos | Profile::Powerloss => write!(f, " ({} lost, {} doubled)", c.lost, c.doubled)?,
             Profile::Hostile => write!(f, " ({} lost, {} doubled, {} tampered with)", c.lost, c.doubled, c.tampered)?,
         }

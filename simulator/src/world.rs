@@ -1,34 +1,32 @@
-//! The event loop: one seed, one world, one verdict.
-use pinnace_protocol::ids::{DeviceId, TenantId};
-
-use crate::broker::Broker;
-use crate::checks::{Check, Checks, rolled_back, settled};
+//! The event loop: one case, one world, one verdict.
+use crate::case::Case;
+use crate::checks::{Check, DriftFound, ended, not_rolled_back, rolled_back, settled};
+use crate::coverage::FLEET;
 use crate::device::{Death, Device, Fuse};
-use crate::engine::Fate;
-use crate::env::{Counts, Env, Event, Http, START_UNIX_MS};
-use crate::faults::{Fault, Plan};
-use crate::limits::{AUDIT_MS, CHAOS_HOURS_MAX, DEVICES_MAX, EVENTS_MAX, HOURS_MAX, HOURS_MIN};
+use crate::env::{Env, Event, Http};
+use crate::faults::{Fault, SITES};
+use crate::limits::{AUDIT_MS, EVENTS_MAX};
 use crate::net::Quality;
 use crate::operator::Operator;
-use crate::options::Options;
-use crate::plane::Plane;
+use crate::plane::{INTERVAL_MS, Plane};
 use crate::plant::Plant;
-use crate::queue::Queue;
-use crate::repo::Repo;
 use crate::rng::Rng;
-use crate::story::{Node, Story};
+use crate::story::Node;
 use crate::verdict::{Verdict, Violation};
 
 const HOUR_MS: u64 = 3_600_000;
+/// Rows that one device counts in an hour, about.
+const ROWS_AN_HOUR: u64 = 130;
+/// Milliseconds until a device starts again whose ledger was lost.
+const REPAIR_MS: u64 = 5_000;
 
 /// Everything.
 pub struct World {
-    options: Options,
-    env: Env,
-    devices: Vec<Device>,
-    plane: Plane,
+    case: Case,
+    pub(crate) env: Env,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) plane: Plane,
     operator: Operator,
-    plan: Plan,
     end_ms: u64,
     healed: bool,
     finished: bool,
@@ -36,66 +34,69 @@ pub struct World {
 }
 
 impl World {
-    /// Builds the world of `options`.
-    pub fn new(options: &Options, plant: Plant) -> Self {
-        let seed = options.seed;
-        let count = options.devices.clamp(1, DEVICES_MAX) as usize;
-        let hours = u64::from(options.hours.clamp(HOURS_MIN, HOURS_MAX));
-        let chaos_ms = (hours * HOUR_MS / 3).min(CHAOS_HOURS_MAX * HOUR_MS);
-        let plan = Plan::draw(options.profile, seed, count, chaos_ms);
-        let name = |i| DeviceId::parse(&format!("d{i:04}")).ok();
-        let broker = Broker::new(count, plan.hostile_permille, Rng::stream(seed, "broker"));
-        let mut env = Env {
-            queue: Queue::new(Rng::stream(seed, "ties")),
-            broker,
-            repo: Repo::new(START_UNIX_MS / 1000, Rng::stream(seed, "repo")),
-            checks: Checks::default(),
-            story: Story::new(count),
-            plant,
-            quality: plan.base,
-            http: Http::Up,
-            plane_up: false,
-            counts: Counts::default(),
-            broken: None,
-            tenant: TenantId::parse("sim").unwrap_or_else(|_| unreachable!("`sim` is an identifier")),
-            names: (0..count).filter_map(name).collect(),
-            rng: Rng::stream(seed, "net"),
-        };
+    /// Builds the world of a case; stories are told when `is_told`.
+    pub fn new(case: &Case, plant: Option<Plant>, is_told: bool) -> Self {
+        let (seed, plan) = (case.options.seed, &case.plan);
+        let mut env = Env::new(case, plant, is_told);
         let plane = Plane::new(Rng::stream(seed, "plane"));
         let mut devices: Vec<Device> =
-            (0..count).map(|index| Device::new(index, seed, &env, plane.public_key())).collect();
-        let mut rng = Rng::stream(seed, "scenario");
-        let bad = draw_fates(&mut rng, &mut devices);
-        let second_ms = rng.between(chaos_ms / 4, chaos_ms * 3 / 4);
-        let operator = Operator::new(Rng::stream(seed, "operator"), second_ms, bad);
+            (0..plan.joins_ms.len()).map(|index| Device::new(index, seed, &env, plane.public_key())).collect();
+        for (version, fates) in &plan.fates {
+            for (device, fate) in fates {
+                if let Some(device) = devices.get_mut(*device) {
+                    device.fates.insert(*version, *fate);
+                }
+            }
+        }
         env.queue.at(0, Event::PlaneBoot);
         env.queue.at(30_000, Event::Operator);
-        env.queue.at(chaos_ms, Event::Heal);
+        env.queue.at(plan.chaos_ms, Event::Heal);
         env.queue.at(AUDIT_MS, Event::Audit);
-        for index in 0..count {
-            // Most are there from the beginning, some join late.
-            let within = if rng.chance(200) { chaos_ms } else { 300_000 };
-            env.queue.at(rng.between(1_000, within), Event::Join(index));
+        for (index, at_ms) in plan.joins_ms.iter().enumerate() {
+            env.queue.at(*at_ms, Event::Join(index));
         }
-        for (index, (at, _)) in plan.faults.iter().enumerate() {
-            env.queue.at(*at, Event::Fault(index));
+        for (index, planned) in plan.faults.iter().enumerate() {
+            env.queue.at(planned.at_ms, Event::Fault(index));
         }
-        let end_ms = hours * HOUR_MS;
-        let options = options.clone();
-        Self { options, env, devices, plane, operator, plan, end_ms, healed: false, finished: false, events: 0 }
+        let operator = Operator::new(Rng::stream(seed, "operator"), plan);
+        let end_ms = u64::from(case.options.hours) * HOUR_MS;
+        let (healed, finished) = (false, false);
+        Self { case: case.clone(), env, devices, plane, operator, end_ms, healed, finished, events: 0 }
     }
 
     /// Runs until everything has settled, or something did not hold.
-    pub fn run(mut self) -> Verdict {
-        while !self.finished && self.env.broken.is_none() {
-            let Some(event) = self.env.queue.next() else { break };
-            self.events += 1;
-            if self.events > EVENTS_MAX {
-                self.env.judge(Check::S9, Node::Plane, Err("the world never becomes quiet".into()));
-            }
-            self.happen(event);
+    pub fn run(&mut self) {
+        while self.step() {}
+    }
+
+    /// Lets the next event happen; returns `false` when the run is over.
+    pub fn step(&mut self) -> bool {
+        if self.is_over() {
+            return false;
         }
-        self.verdict()
+        let Some(event) = self.env.queue.next() else {
+            self.finished = true;
+            return false;
+        };
+        self.events += 1;
+        let now = self.env.queue.now();
+        self.env.story.mix(now);
+        self.env.story.mix(event.code());
+        if self.events > EVENTS_MAX {
+            self.env.judge(Check::S9, Node::Plane, Err("the world never becomes quiet".into()));
+        }
+        self.happen(event);
+        true
+    }
+
+    /// Returns whether everything has settled, or something did not hold.
+    pub fn is_over(&self) -> bool {
+        self.finished || self.env.broken.is_some()
+    }
+
+    /// Returns when the next event happens, virtual milliseconds; `None` when none does.
+    pub fn next_at(&self) -> Option<u64> {
+        self.env.queue.next_at()
     }
 
     fn happen(&mut self, event: Event) {
@@ -129,9 +130,14 @@ impl World {
     /// A fault of the plan begins.
     fn begin(&mut self, index: usize) {
         let env = &mut self.env;
-        let (_, fault) = &self.plan.faults[index];
+        let fault = self.case.plan.faults[index].fault.clone();
+        let phase = fault.device().map_or(FLEET, |device| self.devices[device].phase_name());
+        let state = env.checks.exposure.newest_state();
+        env.coverage.struck(fault.kind(), phase, state);
+        let node = fault.device().map_or(Node::Plane, Node::Device);
+        env.tell(node, format_args!("FAULT {fault}"));
         let mut lasts = None;
-        match *fault {
+        match fault {
             Fault::PowerCut { device, fuse, down_ms } => {
                 self.devices[device].light(env, Fuse { left: fuse, death: Death::PowerCut, down_ms });
             }
@@ -139,8 +145,23 @@ impl World {
                 self.devices[device].light(env, Fuse { left: fuse, death: Death::Crash, down_ms });
             }
             Fault::Offline { device, for_ms } => {
-                self.devices[device].offline = true;
+                self.devices[device].trouble.offline = true;
                 self.devices[device].cut_off(env);
+                lasts = Some(for_ms);
+            }
+            Fault::SiteOffline { site, for_ms } => {
+                for device in self.devices.iter_mut().filter(|d| d.index % SITES == site) {
+                    device.trouble.offline = true;
+                    device.cut_off(env);
+                }
+                lasts = Some(for_ms);
+            }
+            Fault::Deaf { device, for_ms } => {
+                env.broker.deafen(device, true);
+                lasts = Some(for_ms);
+            }
+            Fault::Mute { device, for_ms } => {
+                env.broker.mute(device, true);
                 lasts = Some(for_ms);
             }
             Fault::Disconnect { device } => self.devices[device].cut_off(env),
@@ -149,11 +170,17 @@ impl World {
                 lasts = Some(for_ms);
             }
             Fault::DiskFull { device, for_ms } => {
-                self.devices[device].disk_full = true;
+                self.devices[device].trouble.disk_full = true;
                 lasts = Some(for_ms);
             }
             Fault::BitRot { device } => self.devices[device].rot(env),
+            Fault::LedgerLost { device } => self.devices[device].lose_ledger(env, REPAIR_MS),
             Fault::ClockJump { device, by_ms } => self.devices[device].jump_clock(by_ms),
+            Fault::ClockFrozen { device, for_ms } => {
+                self.devices[device].freeze_clock(env.now(), true);
+                lasts = Some(for_ms);
+            }
+            Fault::ClockLost { device } => self.devices[device].lose_clock(),
             Fault::Destroyed { device } => self.devices[device].destroy(env),
             Fault::PlaneCrash { fuse, down_ms } => self.plane.light(env, fuse, down_ms),
             Fault::BrokerRestart { down_ms, sessions_lost } => {
@@ -166,9 +193,14 @@ impl World {
                 lasts = Some(for_ms);
             }
             Fault::Storm { for_ms } => {
-                env.quality = self.plan.storm;
+                env.quality = self.case.plan.storm;
                 lasts = Some(for_ms);
             }
+            Fault::Freeze { device, for_ms } => {
+                env.broker.freeze(device, true);
+                lasts = Some(for_ms);
+            }
+            Fault::Flood { device, messages } => env.flood(device, messages),
         }
         if let Some(for_ms) = lasts {
             env.queue.after(for_ms, Event::Calm(index));
@@ -178,32 +210,42 @@ impl World {
     /// A fault of the plan ends. Overlapping ones end with the first.
     fn end(&mut self, index: usize) {
         let env = &mut self.env;
-        match self.plan.faults[index].1 {
-            Fault::Offline { device, .. } => self.devices[device].offline = false,
+        match self.case.plan.faults[index].fault {
+            Fault::Offline { device, .. } => self.devices[device].trouble.offline = false,
+            Fault::SiteOffline { site, .. } => {
+                self.devices.iter_mut().filter(|d| d.index % SITES == site).for_each(|d| d.trouble.offline = false);
+            }
+            Fault::Deaf { device, .. } => env.broker.deafen(device, false),
+            Fault::Mute { device, .. } => env.broker.mute(device, false),
             Fault::Clog { device, .. } => env.broker.clog(device, false),
-            Fault::DiskFull { device, .. } => self.devices[device].disk_full = false,
+            Fault::DiskFull { device, .. } => self.devices[device].trouble.disk_full = false,
+            Fault::ClockFrozen { device, .. } => self.devices[device].freeze_clock(env.now(), false),
             Fault::HttpDown { .. } => env.http = Http::Up,
-            Fault::Storm { .. } => env.quality = if self.healed { Quality::CALM } else { self.plan.base },
+            Fault::Storm { .. } => env.quality = if self.healed { Quality::CALM } else { self.case.plan.base },
+            Fault::Freeze { device, .. } => env.broker.freeze(device, false),
             Fault::PowerCut { .. }
             | Fault::Crash { .. }
             | Fault::Disconnect { .. }
             | Fault::BitRot { .. }
+            | Fault::LedgerLost { .. }
             | Fault::ClockJump { .. }
+            | Fault::ClockLost { .. }
             | Fault::Destroyed { .. }
             | Fault::PlaneCrash { .. }
-            | Fault::BrokerRestart { .. } => {}
+            | Fault::BrokerRestart { .. }
+            | Fault::Flood { .. } => {}
         }
     }
 
-    /// Chaos is over: what is not destroyed is repaired.
+    /// Chaos is over: what is not destroyed is repaired. Clocks stay wrong, since nobody resets them in the field.
     fn heal(&mut self) {
         self.healed = true;
         let env = &mut self.env;
         (env.quality, env.http, env.broker.hostile_permille) = (Quality::CALM, Http::Up, 0);
         self.plane.spare();
         for device in &mut self.devices {
-            (device.offline, device.disk_full) = (false, false);
-            env.broker.clog(device.index, false);
+            device.trouble = crate::device::Trouble::default();
+            env.broker.repair(device.index);
             device.spare();
         }
     }
@@ -212,11 +254,12 @@ impl World {
         self.env.queue.after(AUDIT_MS, Event::Audit);
         let found = self.env.checks.counted.compare_bytes();
         self.env.judge(Check::S7, Node::Plane, found);
+        self.plane.draw(&mut self.env);
         if !self.healed {
             return;
         }
         match self.settled() {
-            Ok(()) => self.finished = true,
+            Ok(()) => self.finish(),
             Err((check, node, sentence)) if self.env.now() >= self.end_ms => {
                 self.env.judge(check, node, Err(sentence));
             }
@@ -224,13 +267,30 @@ impl World {
         }
     }
 
+    /// Everything has settled: what is left to look at.
+    fn finish(&mut self) {
+        self.finished = true;
+        let (sum, first) = not_rolled_back(&self.plane, &self.case.plan);
+        (self.env.counts.good_rollouts, self.env.counts.false_rollbacks) = (sum.good, sum.taken_back);
+        if let (Some(sentence), true) = (first, self.case.options.profile.is_quiet()) {
+            self.env.judge(Check::L4, Node::Plane, Err(sentence));
+        }
+        let (now, rows) = (self.env.now(), ROWS_AN_HOUR * self.devices.len() as u64);
+        let found = self.env.checks.drift.found(&self.case.plan.world, now, INTERVAL_MS, rows);
+        self.env.judge(Check::L5, Node::Plane, found);
+    }
+
     /// Returns the first liveness check that does not hold yet.
     fn settled(&self) -> Result<(), (Check, Node, String)> {
-        let (env, devices) = (&self.env, &self.devices);
+        let (env, devices, profile) = (&self.env, &self.devices, self.case.options.profile);
         let damaged = |device| env.checks.runnable.is_damaged(device);
         let name = |check| move |(node, sentence)| (check, node, sentence);
-        rolled_back(devices, &self.plane, self.options.profile, damaged).map_err(name(Check::L3))?;
-        settled(devices, &self.plane, &self.operator, self.options.profile, damaged).map_err(name(Check::L1))?;
+        if DriftFound::due(&env.world, INTERVAL_MS).is_some_and(|due| env.now() < due && due <= self.end_ms) {
+            return Err((Check::L5, Node::Plane, "a change of the inputs may still be found in time".into()));
+        }
+        rolled_back(devices, &self.plane, profile, damaged).map_err(name(Check::L3))?;
+        settled(devices, &self.plane, &self.operator, profile, damaged).map_err(name(Check::L1))?;
+        ended(devices, &self.plane).map_err(name(Check::L6))?;
         for device in devices.iter().filter(|d| !d.destroyed) {
             let found = env.checks.closed.compare(device.index, &env.checks.counted);
             found.map_err(|sentence| (Check::L2, Node::Device(device.index), sentence))?;
@@ -238,43 +298,42 @@ impl World {
         Ok(())
     }
 
-    fn verdict(self) -> Verdict {
+    /// Returns what came of it.
+    pub fn verdict(self) -> Verdict {
         let env = self.env;
-        let violation = env.broken.as_ref().map(|broken| Violation {
-            check: broken.check,
-            sentence: broken.sentence.clone(),
-            at_ms: broken.at,
-            node: match broken.node {
-                Node::Device(index) => env.names[index].to_string(),
-                Node::Plane => "the control plane".into(),
-            },
-            story: env.story.of(broken.node),
+        let name = |node| match node {
+            Node::Device(index) => env.names[index].to_string(),
+            Node::Plane => "the control plane".to_owned(),
+        };
+        let violation = env.broken.as_ref().map(|broken| {
+            let nodes = match broken.node {
+                Node::Device(_) => vec![Node::Plane, broken.node],
+                Node::Plane => vec![Node::Plane],
+            };
+            Violation {
+                check: broken.check,
+                sentence: broken.sentence.clone(),
+                at_ms: broken.at,
+                node: name(broken.node),
+                story: env.story.of(&nodes, name),
+            }
         });
         Verdict {
-            replay: Verdict::replay(&self.options),
-            options: self.options,
+            options: self.case.options,
             events: self.events,
             trace: env.story.hash(),
             virtual_ms: env.now(),
             counts: env.counts,
             outcome: self.operator.outcome(),
             violation,
+            is_repeatable: true,
+            coverage: env.coverage,
+            timeline: env.timeline,
         }
     }
-}
 
-/// Draws whether version 2 is good, bad everywhere, or bad on some devices; returns the bad versions.
-fn draw_fates(rng: &mut Rng, devices: &mut [Device]) -> Vec<u64> {
-    let share = match rng.below(4) {
-        0 | 1 => return Vec::new(),
-        2 => 1000,
-        _ => rng.between(300, 800) as u32,
-    };
-    let fate = Fate::bad(rng);
-    for device in devices {
-        if rng.chance(share) {
-            device.fates.insert(2, fate);
-        }
+    /// Returns the last lines of a device's story.
+    pub fn story_of(&self, device: usize) -> Vec<String> {
+        self.env.story.of(&[Node::Device(device)], |_| String::new())
     }
-    vec![2]
 }

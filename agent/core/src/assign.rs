@@ -149,7 +149,9 @@ impl Agent {
 
     /// Begins with a bundle that is not on its way yet.
     fn begin(&mut self, turn: &mut Turn, order: &Order) {
-        if let Some((until_s, failure)) = self.quarantine(turn, &order.manifest) {
+        // What is taken back runs badly at this moment: the way back is never left alone for a day.
+        let quarantine = if order.custom.rollback { None } else { self.quarantine(turn, &order.manifest) };
+        if let Some((until_s, failure)) = quarantine {
             let wait_ms = until_s.saturating_mul(1000);
             self.work = Work::Waiting { until: turn.mono().plus_ms(wait_ms), why: Pause::Backoff };
             return self.enter(turn, Phase::Failed, Some(failure));
@@ -244,7 +246,8 @@ impl Agent {
         turn.log(Level::Warn, format!("attempt failed: {}: {}", failure.code.as_str(), failure.text));
         turn.save();
         let count = self.state.count_attempt(manifest, &failure);
-        if count < ATTEMPTS_MAX {
+        let goes_back = self.order.as_ref().is_some_and(|o| o.custom.rollback && o.manifest == manifest);
+        if count < ATTEMPTS_MAX || (goes_back && failure.code.is_retryable()) {
             let base = self.config.intervals.backoff_ms;
             let wait = self.jitter.backoff_ms(base, count, BACKOFF_MAX_MS);
             self.work = Work::Waiting { until: turn.mono().plus_ms(wait), why: Pause::Backoff };

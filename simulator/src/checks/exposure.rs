@@ -13,6 +13,9 @@ pub struct Exposure {
     joined: BTreeSet<String>,
 }
 
+/// A rollout's newest stored state, for coverage.
+pub const NO_ROLLOUT: &str = "none";
+
 impl Exposure {
     /// A row became durable.
     pub fn stored(&mut self, row: &Row) -> Result<(), String> {
@@ -46,6 +49,16 @@ impl Exposure {
             None => 0,
         };
         u32::try_from(share.max(u64::from(policy.canary))).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the state of the newest rollout that is stored.
+    pub fn newest_state(&self) -> &'static str {
+        self.rollouts.values().max_by_key(|r| r.number).map_or(NO_ROLLOUT, |r| r.state.as_str())
+    }
+
+    /// Returns how many devices each rollout has told, by its name.
+    pub fn told_counts(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.told.iter().map(|(rollout, told)| (rollout.as_str(), told.len()))
     }
 
     /// The plane publishes an order of a rollout (not one to go back).

@@ -1,34 +1,44 @@
 //! What must hold, one file each. A check sees what the shells do, never what the cores think.
 mod all_counted;
+mod bounded;
 mod counted_once;
+mod drift_found;
+mod durable_first;
+mod ended;
 mod exposure;
 mod floors;
 mod generations;
+mod not_rolled_back;
 mod rolled_back;
 mod runnable;
 mod settled;
 mod slots_kept;
-mod spinning;
 mod verified;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub use all_counted::AllCounted;
+pub use bounded::Bounded;
 pub use counted_once::CountedOnce;
+pub use drift_found::DriftFound;
+pub use durable_first::{order_is_durable, published_is_durable};
+pub use ended::{ended, has_reason, says_why};
 pub use exposure::Exposure;
 pub use floors::FloorsKept;
 pub use generations::Generations;
+pub use not_rolled_back::not_rolled_back;
 pub use rolled_back::rolled_back;
 pub use runnable::Runnable;
 pub use settled::settled;
 pub use slots_kept::slot_is_free;
-pub use spinning::Spinning;
 pub use verified::verified;
 
 use crate::story::Node;
 
 /// An invariant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Check {
     /// Only verified bytes reach the engine.
     S1,
@@ -44,9 +54,9 @@ pub enum Check {
     S6,
     /// A window is counted at most once; totals are the sum of the counted windows.
     S7,
-    /// What a process has stored can be gone on from.
+    /// Nothing is published or acknowledged that a power cut could undo, and what is stored can be gone on from.
     S8,
-    /// No node spins.
+    /// Queues, memory, bytes and retries are bounded, and nobody spins.
     S9,
     /// Everything settles: every reachable device runs what it should, every wish of the operator has an outcome.
     L1,
@@ -54,9 +64,34 @@ pub enum Check {
     L2,
     /// Every reachable device of a rollout that was given up runs what it had before.
     L3,
+    /// A good bundle is not taken back.
+    L4,
+    /// Drift is found in time, and none is found where there is none.
+    L5,
+    /// Every device of a rollout ends somewhere, with a reason where it did not end well.
+    L6,
 }
 
 impl Check {
+    /// All invariants.
+    pub const ALL: [Self; 15] = [
+        Self::S1,
+        Self::S2,
+        Self::S3,
+        Self::S4,
+        Self::S5,
+        Self::S6,
+        Self::S7,
+        Self::S8,
+        Self::S9,
+        Self::L1,
+        Self::L2,
+        Self::L3,
+        Self::L4,
+        Self::L5,
+        Self::L6,
+    ];
+
     /// Returns the invariant in words.
     pub const fn sentence(self) -> &'static str {
         match self {
@@ -67,11 +102,14 @@ impl Check {
             Self::S5 => "generations never decrease, and a device follows only its own orders",
             Self::S6 => "exposed devices never exceed the wave's quota",
             Self::S7 => "a window is counted at most once, and totals are the sum of the counted windows",
-            Self::S8 => "what a process has stored can be gone on from",
-            Self::S9 => "no node spins",
+            Self::S8 => "nothing is published or acknowledged that a power cut could undo",
+            Self::S9 => "queues, bytes and retries are bounded, and nobody spins",
             Self::L1 => "in the end every reachable device runs what it should",
             Self::L2 => "in the end every window of a reachable device is counted",
             Self::L3 => "in the end a bundle that was given up runs nowhere",
+            Self::L4 => "a good bundle is not taken back",
+            Self::L5 => "drift is found in time, and none where there is none",
+            Self::L6 => "in the end every device of a rollout has ended, with a reason",
         }
     }
 }
@@ -109,7 +147,9 @@ pub struct Checks {
     /// S7.
     pub counted: CountedOnce,
     /// S9.
-    pub spinning: Spinning,
+    pub bounded: Bounded,
     /// L2.
     pub closed: AllCounted,
+    /// L5.
+    pub drift: DriftFound,
 }

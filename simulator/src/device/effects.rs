@@ -1,10 +1,13 @@
 //! What the core wants done.
-use pinnace_agent_core::{Effect, FetchError, HttpId, Job, Level, LoadRole, UpMessage};
+use pinnace_agent_core::{Effect, FetchError, HttpId, Job, Level, UpMessage};
 use pinnace_protocol::join::{METADATA_PATH, TARGETS_PATH};
+use pinnace_protocol::message::Report;
 
 use super::Device;
-use crate::checks::Check;
+use crate::checks::{Check, has_reason, published_is_durable};
+use crate::coverage::Mark;
 use crate::env::{Env, Http, Order, Stimulus};
+use crate::plant::Plant;
 use crate::signatures::sign;
 
 /// Milliseconds of an inference batch between two looks at a trial.
@@ -29,7 +32,6 @@ impl Device {
             }
             Effect::Seal { job, slot } => self.order(env, 200, Order::Seal(job, slot)),
             Effect::Load { job, slot, released, role } => {
-                self.in_trial |= role == LoadRole::Candidate;
                 self.order(env, 900, Order::Load(job, slot, released, role));
             }
             Effect::StartTrial { job, slot, policy: _ } => {
@@ -40,7 +42,8 @@ impl Device {
             }
             Effect::Promote { slot } => {
                 (self.trial, self.in_trial) = (None, false);
-                let there = self.engine.promote();
+                let kept = env.has(Plant::KeepServing) && self.engine.goes_back();
+                let there = if kept { true } else { self.engine.promote() };
                 env.counts.promotions += 1;
                 env.tell(self.node(), format_args!("serves slot {slot}"));
                 let found = env.checks.runnable.promoted(self.index, there);
@@ -73,7 +76,20 @@ impl Device {
 
     fn publish(&mut self, env: &mut Env, message: &UpMessage) {
         let (node, index) = (self.node(), self.index);
+        let bare;
+        let mut message = message;
+        if let UpMessage::Report(report) = message
+            && env.has(Plant::NoReasons)
+        {
+            bare = UpMessage::Report(Report { failure: None, ..report.clone() });
+            message = &bare;
+        }
+        let found = published_is_durable(&self.disk, message);
+        env.judge(Check::S8, node, found);
+        let found = env.checks.bounded.published(index, env.now());
+        env.judge(Check::S9, node, found);
         match message {
+            UpMessage::Window(window) if env.has(Plant::ForgetSeventh) && window.seq % 7 == 6 => return,
             UpMessage::Hello(hello) => {
                 env.tell(node, format_args!("says hello, generation {}", hello.generation));
                 let found = env.checks.generations.said(index, hello.generation);
@@ -84,6 +100,13 @@ impl Device {
                 env.tell(node, format_args!("reports {:?} {why} of generation {}", report.phase, report.generation));
                 let found = env.checks.generations.reported(index, report);
                 env.judge(Check::S5, node, found);
+                let found = has_reason(report);
+                env.judge(Check::L6, node, found);
+                self.said = (report.phase, report.failure.is_some());
+                env.reached(Mark::Phase(report.phase));
+                if let Some(failure) = &report.failure {
+                    env.reached(Mark::Failure(failure.code));
+                }
             }
             UpMessage::Window(window) => {
                 env.tell(node, "publishes a window");
@@ -99,11 +122,13 @@ impl Device {
 
     /// Asks the plane's device address.
     fn get(&mut self, env: &mut Env, id: HttpId, path: &str, range: Option<(u64, u64)>, max: u64) {
+        let found = env.checks.bounded.asked(self.index, env.now());
+        env.judge(Check::S9, self.node(), found);
         env.tell(self.node(), format_args!("gets {path}"));
         let network = |why: &str| Err(FetchError::Network(why.into()));
         let delays = env.quality.deliveries(&mut env.rng);
         let (delay, result) = match (env.http, delays.first()) {
-            _ if self.offline => (self.rng.between(1, HTTP_TIMEOUT_MS), network("unreachable")),
+            _ if self.trouble.offline => (self.rng.between(1, HTTP_TIMEOUT_MS), network("unreachable")),
             _ if !env.plane_up => (self.rng.between(1, HTTP_TIMEOUT_MS), network("refused")),
             (Http::Down, _) => (self.rng.between(1, HTTP_TIMEOUT_MS), network("refused")),
             (Http::Up | Http::Busy, None) => (HTTP_TIMEOUT_MS, network("timed out")),
@@ -122,7 +147,13 @@ impl Device {
             self.later(env, next, Stimulus::Trial(job, look + 1));
         }
         let version = self.engine.candidate.as_ref().map_or(0, |model| model.bundle.version);
-        let stats = self.fate(version).counters(u64::from(look) * TRIAL_INFERENCES, self.engine.active.is_some());
+        let mut stats = self.fate(version).counters(u64::from(look) * TRIAL_INFERENCES, self.engine.active.is_some());
+        if env.has(Plant::CompareOthers) {
+            stats.disagreements = stats.compared / 2;
+        }
+        if env.has(Plant::WrongUnit) {
+            stats.p95_us *= 1000;
+        }
         self.turn(env, pinnace_agent_core::Event::Trial { job, stats }, None);
     }
 

@@ -6,6 +6,7 @@ use crate::checks::Check;
 use crate::engine::Engine;
 use crate::env::{Env, Event, Stimulus};
 use crate::limits::FUSE_MS;
+use crate::plant::Plant;
 use crate::story::Moment;
 
 /// Until a lost connection is noticed, milliseconds at most: the keep-alive.
@@ -24,6 +25,19 @@ impl Device {
         self.engine = Engine::default();
         (self.link, self.connect_tries, self.trial, self.timer_at) = (false, 0, None, None);
         self.worker_free = env.now();
+        if self.clock.is_lost {
+            self.clock.off_ms = -i64::try_from(env.unix_ms()).unwrap_or(0);
+        }
+        if env.has(Plant::TrimLedger) {
+            self.disk.ledger.trim();
+        }
+        if env.has(Plant::RestoreOldRecords) {
+            // A shell with a planted bug starts from the copy that it made two starts ago.
+            let present = Box::new(self.disk.records());
+            if let Some(older) = self.older.replace(present) {
+                self.disk.restore(&older);
+            }
+        }
         env.tell(self.node(), "starts");
         let found = env.checks.floors.found(self.index, self.disk.floors());
         env.judge(Check::S2, self.node(), found);
@@ -74,7 +88,7 @@ impl Device {
         match death {
             Death::PowerCut => {
                 env.counts.power_cuts += 1;
-                self.disk.power_cut(&mut self.rng);
+                self.disk.power_cut(&mut self.images);
                 env.tell(self.node(), format_args!("loses power for {}", Moment(down_ms)));
             }
             Death::Crash => {
@@ -90,7 +104,7 @@ impl Device {
     pub fn rot(&mut self, env: &mut Env) {
         let record = match self.rng.below(4) {
             0 => Some(("floors", self.disk.floors.damage(&mut self.rng))),
-            1 => Some(("pointers", self.disk.pointers.damage(&mut self.rng))),
+            1 => Some(("pointers", self.disk.damage_pointers(&mut self.rng))),
             _ => None,
         };
         if let Some((name, done)) = record {
@@ -105,6 +119,14 @@ impl Device {
         }
     }
 
+    /// The ledger is lost with everything in it; the process notices at its next start.
+    pub fn lose_ledger(&mut self, env: &mut Env, down_ms: u64) {
+        self.die(env, Death::Crash, down_ms);
+        self.disk.ledger.lose();
+        env.checks.closed.forgotten(self.index);
+        env.tell(self.node(), "its ledger is lost");
+    }
+
     /// Gone for good.
     pub fn destroy(&mut self, env: &mut Env) {
         self.die(env, Death::PowerCut, 0);
@@ -117,7 +139,7 @@ impl Device {
         if self.link {
             return;
         }
-        if self.offline || !env.broker.is_up() {
+        if self.trouble.offline || !env.broker.is_up() {
             self.connect_tries = self.connect_tries.saturating_add(1);
             let wait = (1_000_u64 << self.connect_tries.min(6)).min(RECONNECT_MS);
             let wait = self.rng.between(wait / 2, wait);
@@ -130,6 +152,11 @@ impl Device {
         let mut nonce = [0; 16];
         nonce.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&self.rng.bits().to_le_bytes()));
         self.turn(env, CoreEvent::LinkUp { nonce }, None);
+        if env.has(Plant::Reconnects) {
+            self.link = false;
+            env.broker.disconnect(self.index);
+            self.later(env, 500, Stimulus::Connect);
+        }
     }
 
     /// The broker's side of the connection is gone; the device notices later.

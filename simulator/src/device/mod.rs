@@ -9,15 +9,18 @@ use std::collections::BTreeMap;
 use ed25519_dalek::VerifyingKey;
 use pinnace_agent_core::{Agent, Config, Event as CoreEvent, Intervals, Job, Step, WindowDraft};
 use pinnace_protocol::ids::DeviceId;
-use pinnace_protocol::message::ReportKey;
-use pinnace_protocol::sketch::{Live, Value};
+use pinnace_protocol::message::{Phase, ReportKey};
+use pinnace_protocol::sketch::Live;
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
 use pinnace_protocol::topic::Down;
 
 use crate::disk::Disk;
 use crate::engine::{Engine, Fate};
+use crate::faults::SITES;
 use crate::env::{Env, Event, START_UNIX_MS, Stimulus};
-use crate::repo::{HARDWARE, sky, wind};
+use crate::images::Images;
+use crate::repo::HARDWARE;
+use crate::plant::Plant;
 use crate::rng::Rng;
 use crate::story::Node;
 
@@ -64,10 +67,8 @@ pub struct Device {
     pub disk: Disk,
     /// Models in memory.
     pub engine: Engine,
-    /// Whether neither broker nor plane can be reached.
-    pub offline: bool,
-    /// Whether there is no room for a bundle.
-    pub disk_full: bool,
+    /// What is in its way.
+    pub trouble: Trouble,
     /// Whether it is gone for good.
     pub destroyed: bool,
     /// How bundles do on it, by version; healthy when not named.
@@ -86,10 +87,33 @@ pub struct Device {
     /// Whether a candidate is being loaded or tried, so that a death uses up one of its tries.
     in_trial: bool,
     timer_at: Option<u64>,
-    /// How far the wall clock is off, milliseconds.
-    clock_off_ms: i64,
+    clock: Clock,
+    /// Where the newest report says it stands, and whether it gives a reason.
+    said: (Phase, bool),
+    /// An older copy of its records: for a planted bug.
+    older: Option<Box<Disk>>,
+    images: Images,
     rng: Rng,
     rows: Rng,
+}
+
+/// What is in a device's way at the moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Neither broker nor plane can be reached.
+    pub offline: bool,
+    /// There is no room for a bundle.
+    pub disk_full: bool,
+}
+
+/// A wall clock, off by so much.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Clock {
+    off_ms: i64,
+    /// Stands still since then, virtual milliseconds.
+    frozen_at: Option<u64>,
+    /// Has no battery: every start begins in 1970.
+    is_lost: bool,
 }
 
 impl Device {
@@ -105,7 +129,7 @@ impl Device {
             agent: "sim".into(),
             device_profile: HARDWARE.into(),
             arch: "aarch64".into(),
-            labels: vec![format!("site=s{}", index % 3)],
+            labels: vec![format!("site=s{}", index % SITES)],
             engines: vec!["stub".into()],
             memory_mib: 256,
             bundle_max_bytes: 8 << 20,
@@ -124,8 +148,7 @@ impl Device {
             public: ReportKey::from_bytes(&secret).verifying_key().to_bytes(),
             disk: Disk::default(),
             engine: Engine::default(),
-            offline: false,
-            disk_full: false,
+            trouble: Trouble::default(),
             destroyed: false,
             fates: BTreeMap::new(),
             deaths_in_trial: 0,
@@ -140,7 +163,10 @@ impl Device {
             trial: None,
             in_trial: false,
             timer_at: None,
-            clock_off_ms: 0,
+            clock: Clock::default(),
+            said: (Phase::Idle, false),
+            older: None,
+            images: Images::Random(Rng::stream(seed, &format!("images/{index}"))),
             rng,
             rows: Rng::stream(seed, &format!("rows/{index}")),
         }
@@ -153,7 +179,49 @@ impl Device {
 
     /// Moves the wall clock.
     pub fn jump_clock(&mut self, by_ms: i64) {
-        self.clock_off_ms = self.clock_off_ms.saturating_add(by_ms);
+        self.clock.off_ms = self.clock.off_ms.saturating_add(by_ms);
+    }
+
+    /// Stops the wall clock, or lets it go on.
+    pub fn freeze_clock(&mut self, now: u64, is_frozen: bool) {
+        if let Some(since) = self.clock.frozen_at {
+            // It goes on from where it stood.
+            self.jump_clock(-i64::try_from(now - since).unwrap_or(0));
+        }
+        self.clock.frozen_at = is_frozen.then_some(now);
+    }
+
+    /// Takes the clock's battery out.
+    pub fn lose_clock(&mut self) {
+        self.clock.is_lost = true;
+    }
+
+    /// Lets a script choose what a sudden end leaves of the disk.
+    pub fn use_images(&mut self, images: Images) {
+        self.images = images;
+    }
+
+    /// Returns where its newest report says it stands; `off` when it is not running.
+    pub fn phase_name(&self) -> &'static str {
+        if self.agent.is_none() {
+            return "off";
+        }
+        match self.said.0 {
+            Phase::Idle => "idle",
+            Phase::Accepted => "accepted",
+            Phase::Downloading => "downloading",
+            Phase::Verified => "verified",
+            Phase::Loading => "loading",
+            Phase::Probation => "probation",
+            Phase::Healthy => "healthy",
+            Phase::Failed => "failed",
+            Phase::Deferred => "deferred",
+        }
+    }
+
+    /// Returns whether its newest report says that it gave up or waits, and why.
+    pub fn said_why(&self) -> bool {
+        matches!(self.said, (Phase::Failed | Phase::Deferred, true))
     }
 
     fn node(&self) -> Node {
@@ -162,7 +230,8 @@ impl Device {
 
     fn now(&self, env: &Env) -> Now {
         let mono = Mono(env.now() - self.booted_at + 1);
-        let wall = i64::try_from(env.unix_ms()).unwrap_or(i64::MAX).saturating_add(self.clock_off_ms);
+        let unix_ms = START_UNIX_MS + self.clock.frozen_at.unwrap_or(env.now());
+        let wall = i64::try_from(unix_ms).unwrap_or(i64::MAX).saturating_add(self.clock.off_ms);
         Now { mono, wall: Wall { unix_ms: u64::try_from(wall).unwrap_or(0), trust: ClockTrust::Unknown } }
     }
 
@@ -172,6 +241,9 @@ impl Device {
 
     /// A message arrives.
     pub fn deliver(&mut self, env: &mut Env, kind: Down, payload: &[u8]) {
+        if env.has(Plant::DeafShell) && kind == Down::Director && self.life > 1 {
+            return;
+        }
         if self.link {
             self.turn(env, CoreEvent::Message { kind, payload }, None);
         } else {
@@ -238,9 +310,13 @@ impl Device {
             return;
         }
         self.timer_at = None;
-        let found = env.checks.spinning.woken(self.node(), env.now());
+        let found = env.checks.bounded.woken(self.node(), env.now());
         env.judge(crate::checks::Check::S9, self.node(), found);
         self.turn(env, CoreEvent::Tick, None);
+        if env.has(Plant::NeverSleeps) && self.timer_at.is_some() {
+            self.timer_at = Some(env.now());
+            self.later(env, 0, Stimulus::Tick);
+        }
     }
 
     /// Counts rows of this world into a window and hands it to the core.
@@ -249,8 +325,10 @@ impl Device {
         self.later(env, next, Stimulus::Window);
         let Some(model) = &self.engine.active else { return };
         let mut live = Live::with_layout(&model.layout);
+        // A shell with a planted bug counts yesterday's rows.
+        let seen_at = if env.has(Plant::StaleRows) { 0 } else { env.now() };
         for _ in 0..self.rows.between(WINDOW_ROWS.0, WINDOW_ROWS.1) {
-            let row = [Value::Num(wind(&mut self.rows)), Value::Cat(sky(&mut self.rows))];
+            let row = env.world.row(seen_at, &mut self.rows);
             if live.update_row(&row).is_err() {
                 break;
             }

@@ -19,6 +19,7 @@ impl Device {
         if self.boundary().is_err() {
             let fuse = self.fuse;
             if let Some(fuse) = fuse {
+                self.interrupt(env, &order);
                 self.die(env, fuse.death, fuse.down_ms);
             }
             return;
@@ -26,13 +27,13 @@ impl Device {
         match order {
             Order::Prepare(job, slot, plan) => {
                 let slot = self.touch(env, slot, "a prepare");
-                if self.disk_full {
+                if self.trouble.disk_full {
                     return self.turn(env, CoreEvent::SlotFailed { job, error: FULL }, None);
                 }
                 self.disk.slots.prepare(slot, &plan);
                 self.turn(env, CoreEvent::SlotPrepared { job }, None);
             }
-            Order::Scan(job, slot) => match self.disk.slots.scan(self.meant(env, slot)) {
+            Order::Scan(job, slot) => match self.disk.slots.scan(self.meant(env, slot), &mut env.library) {
                 Ok(present) => self.turn(env, CoreEvent::SlotScanned { job, present: &present }, None),
                 Err(why) => self.slot_failed(env, job, why),
             },
@@ -44,7 +45,7 @@ impl Device {
             }
             Order::Seal(job, slot) => {
                 let slot = self.touch(env, slot, "a seal");
-                match self.disk.slots.seal(slot, env.plant != Plant::SealWithoutSync) {
+                match self.disk.slots.seal(slot, !env.has(Plant::SealWithoutSync), &mut env.library) {
                     Ok(()) => self.turn(env, CoreEvent::SlotSealed { job }, None),
                     Err(why) => self.slot_failed(env, job, why),
                 }
@@ -53,9 +54,30 @@ impl Device {
             Order::Erase(slot) => {
                 let slot = self.touch(env, slot, "an erase");
                 self.disk.slots.erase(slot);
+                if env.has(Plant::EraseBoth) {
+                    let other = if slot == SlotName::A { SlotName::B } else { SlotName::A };
+                    let other = self.touch(env, other, "an erase");
+                    self.disk.slots.erase(other);
+                }
             }
             // A later candidate's load is queued behind this.
             Order::DropCandidate => self.engine.candidate = None,
+        }
+    }
+
+    /// The process ends in the middle of a piece of slot work.
+    fn interrupt(&mut self, env: &mut Env, order: &Order) {
+        let images = &mut self.images;
+        match order {
+            Order::Prepare(_, slot, plan) if !self.trouble.disk_full => {
+                self.disk.slots.interrupt_prepare(*slot, plan, images);
+            }
+            Order::Seal(_, slot) => {
+                let sync = !env.has(Plant::SealWithoutSync);
+                self.disk.slots.interrupt_seal(*slot, sync, &mut env.library, images);
+            }
+            Order::Erase(slot) => self.disk.slots.interrupt_erase(*slot, images),
+            Order::Prepare(..) | Order::Scan(..) | Order::Write(..) | Order::Load(..) | Order::DropCandidate => {}
         }
     }
 
@@ -74,10 +96,13 @@ impl Device {
 
     /// Returns the slot that a shell with a planted bug takes for `slot`: another one once there is something to spoil.
     fn meant(&self, env: &Env, slot: SlotName) -> SlotName {
-        match (env.plant, slot) {
-            (Plant::SwapSlots, SlotName::A) if self.engine.active.is_some() => SlotName::B,
-            (Plant::SwapSlots, SlotName::B) if self.engine.active.is_some() => SlotName::A,
-            (_, slot) => slot,
+        if !env.has(Plant::SwapSlots) || self.engine.active.is_none() {
+            return slot;
+        }
+        match slot {
+            SlotName::A => SlotName::B,
+            SlotName::B => SlotName::A,
+            SlotName::Factory => SlotName::Factory,
         }
     }
 
@@ -119,15 +144,23 @@ impl Device {
         released: &[u8],
         role: LoadRole,
     ) -> Result<LoadedInfo, Failure> {
-        if env.plant == Plant::SkipVerification {
+        if env.has(Plant::SkipVerification) {
             let missing = || Failure { code: FailCode::Integrity, text: "the slot is empty".into() };
             let folder = self.disk.slots.sealed(slot).ok_or_else(missing)?;
-            let found = verified(&env.repo, &folder.manifest, |d| folder.blobs.get(d).map(Vec::as_slice));
+            let found = verified(&env.repo, &folder.manifest, |d| folder.blobs.get(d).map(|c| &**c));
             env.judge(Check::S1, self.node(), found);
             return self.engine.load_unverified(role, folder);
         }
-        let opened = self.disk.slots.open(slot, released);
+        let opened = self.disk.slots.open(slot, released, &mut env.library);
         let bundle = opened.map_err(|text| Failure { code: FailCode::Integrity, text })?;
+        if env.has(Plant::ReadTwice) && self.rng.chance(100) {
+            // Between the check and the use a bit flips.
+            _ = self.disk.slots.rot(&mut self.rng);
+            let missing = || Failure { code: FailCode::Integrity, text: "the slot is empty".into() };
+            let folder = self.disk.slots.sealed(slot).ok_or_else(missing)?;
+            let found = verified(&env.repo, &folder.manifest, |d| folder.blobs.get(d).map(|c| &**c));
+            env.judge(Check::S1, self.node(), found);
+        }
         let found = verified(&env.repo, bundle.manifest_bytes(), |digest| bundle.blob(&digest.0));
         env.judge(Check::S1, self.node(), found);
         self.engine.load(role, &bundle)

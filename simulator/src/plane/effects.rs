@@ -1,6 +1,7 @@
 //! What the steward wants done: signed orders, acknowledgements, answers.
 use std::collections::BTreeMap;
 
+use pinnace_controlplane_core::history::{EventKind, EventRecord};
 use pinnace_controlplane_core::{Assignment, Batch, Effect, Row};
 use pinnace_protocol::ids::DeviceId;
 use pinnace_protocol::message::seal_from_plane_with;
@@ -11,7 +12,8 @@ use pinnace_protocol::trust::released::{FIELD_HARDWARE, FIELD_MODEL, FIELD_RELEA
 use serde_json::Value;
 
 use super::Plane;
-use crate::checks::Check;
+use crate::checks::{Check, order_is_durable, says_why};
+use crate::coverage::Mark;
 use crate::env::Env;
 use crate::plant::Plant;
 use crate::signatures::sign;
@@ -25,19 +27,23 @@ const NONCE_BYTES: usize = 16;
 impl Plane {
     /// Makes rows durable and lets the checks see them.
     pub(super) fn commit(&mut self, env: &mut Env, mut batch: Batch) {
-        if env.plant == Plant::ForgetCounted {
+        if env.has(Plant::ForgetCounted) {
             batch.put.retain(|row| !matches!(row, Row::Dedupe(_)));
         }
-        if let Err(why) = self.store.apply(&batch) {
-            env.judge(Check::S8, Node::Plane, Err(why));
+        if env.has(Plant::LoseTotals) && self.rng.chance(50) {
+            batch.put.retain(|row| !matches!(row, Row::Aggregate(_)));
         }
-        for row in &batch.put {
+        for row in &mut batch.put {
+            if let (Row::Rollout(rollout), true) = (&mut *row, env.has(Plant::GenerousWaves)) {
+                rollout.quota += rollout.quota / 2 + 1;
+            }
             let found = env.checks.exposure.stored(row);
             env.judge(Check::S6, Node::Plane, found);
         }
         let found = env.checks.counted.stored(&batch, &env.names);
         env.judge(Check::S7, Node::Plane, found);
         env.counts.windows = env.checks.counted.windows;
+        self.store.apply(batch);
     }
 
     /// Takes a version for every order to sign: the last one of each device, which replaces the others.
@@ -57,27 +63,43 @@ impl Plane {
         match effect {
             Effect::Assign { device, nonce, assignment } => {
                 self.order(env, &device, &nonce, Some(&assignment), version);
-                if env.plant == Plant::TellOneMore {
+                if env.has(Plant::TellOneMore) {
                     self.tell_next(env, &device, &assignment);
                 }
             }
             Effect::Reassert { device, nonce, assignment } => {
-                if env.plant != Plant::SilentPlane {
+                if !env.has(Plant::SilentPlane) {
                     self.order(env, &device, &nonce, assignment.as_ref(), version);
                 }
             }
             Effect::Ack { device, ack } => {
                 let Some(index) = env.place(&device) else { return };
                 let found = env.checks.counted.acknowledged(index, &ack);
-                env.judge(Check::S7, Node::Device(index), found);
+                env.judge(Check::S8, Node::Device(index), found);
                 let kind = Down::Ack;
                 if let Ok(payload) = seal_from_plane_with(|bytes| sign(&self.public, bytes), &env.tenant, &device, kind.as_str(), &ack) {
                     env.publish_down(index, kind, payload);
                 }
             }
-            Effect::Notify(record) => env.tell(Node::Plane, record.text),
+            Effect::Notify(record) => self.notify(env, record),
             Effect::Answer { request, result } => drop(self.answers.insert(request.0, result)),
         }
+    }
+
+    /// Tells listeners; they are part of the world, and of the checks.
+    fn notify(&self, env: &mut Env, record: EventRecord) {
+        if env.has(Plant::MuteRetrain) && record.kind == EventKind::RetrainWanted {
+            return;
+        }
+        env.reached(Mark::Event(record.kind));
+        let found = env.checks.drift.told(&record, env.queue.now(), &env.world);
+        env.judge(Check::L5, Node::Plane, found);
+        let found = says_why(&record);
+        env.judge(Check::L6, Node::Plane, found);
+        if env.story.is_told() {
+            env.timeline.moment(env.queue.now(), record.text.clone());
+        }
+        env.tell(Node::Plane, record.text);
     }
 
     /// The planted bug: the next device is told too.
@@ -101,16 +123,24 @@ impl Plane {
         version: Option<u64>,
     ) {
         let (Some(index), Some(version)) = (env.place(device), version) else { return };
+        let mut assignment = assignment;
+        let mistaken;
         if let Some(assignment) = assignment {
             let custom = &assignment.custom;
-            if custom.rollback && env.plant == Plant::KeepBad {
+            if custom.rollback && env.has(Plant::KeepBad) {
                 return;
             }
+            let found = order_is_durable(&self.store, device, custom.generation);
+            env.judge(Check::S8, Node::Plane, found);
             env.checks.generations.ordered(index, custom.generation, custom.bundle.clone());
             if let Some(rollout) = custom.rollout.as_deref().filter(|_| !custom.rollback) {
                 let found = env.checks.exposure.told(rollout, index);
                 env.judge(Check::S6, Node::Device(index), found);
             }
+        }
+        if env.has(Plant::OrderOfAnother) {
+            mistaken = std::mem::replace(&mut self.last_order, assignment.cloned());
+            assignment = mistaken.as_ref().or(assignment);
         }
         match sign_order(env, device, nonce, assignment, version) {
             Ok(payload) => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use pinnace_controlplane_core::{
-    Command, Config, Done, Effect, Event as CoreEvent, IntervalBy, Published, Refusal, RequestId, Step, Steward,
+    Assignment, Command, Config, Done, Effect, Event as CoreEvent, IntervalBy, Published, Refusal, RequestId, Row, Step, Steward,
 };
 use pinnace_protocol::message::{self, WantBody};
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
@@ -15,16 +15,19 @@ use pinnace_protocol::topic::Up;
 
 use crate::checks::Check;
 use crate::env::{Env, Event, Packet};
+use crate::faults::SITES;
 use crate::limits::{FUSE_MS, PLANE_BATCH};
 use crate::plant::Plant;
 use crate::repo::HARDWARE;
 use crate::rng::Rng;
 use crate::signatures::VERIFIER;
 use crate::story::{Moment, Node};
-use store::Store;
+pub use store::Store;
 
 /// Statistics intervals of an hour, compared from two hundred rows on.
-const CONFIG: Config = Config { interval: IntervalBy::Seconds(3600), interval_rows: 200 };
+const CONFIG: Config = Config { interval: IntervalBy::Seconds(INTERVAL_MS / 1000), interval_rows: 200 };
+/// An interval of statistics, milliseconds.
+pub const INTERVAL_MS: u64 = 3_600_000;
 /// Milliseconds that the driver waits for more messages before it commits, at most.
 const GATHER_MS: u64 = 20;
 
@@ -54,6 +57,8 @@ pub struct Plane {
     /// Devices' report keys; durable with their admission.
     keyring: BTreeMap<usize, VerifyingKey>,
     answers: BTreeMap<u64, Result<Done, Refusal>>,
+    /// The order before: for a planted bug.
+    last_order: Option<Assignment>,
     requests: u64,
     rng: Rng,
 }
@@ -75,6 +80,7 @@ impl Plane {
             public: key.to_bytes(),
             keyring: BTreeMap::new(),
             answers: BTreeMap::new(),
+            last_order: None,
             requests: 0,
             rng,
         }
@@ -218,8 +224,12 @@ impl Plane {
                 steward.handle(now, CoreEvent::Hello { device, message }, step);
             }
             Up::Report => {
-                let message = &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
-                steward.handle(now, CoreEvent::Report { device, message }, step);
+                let mut message: message::Report =
+                    message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
+                if env.has(Plant::DropReasons) {
+                    message.failure = None;
+                }
+                steward.handle(now, CoreEvent::Report { device, message: &message }, step);
             }
             Up::Window => {
                 let message = &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
@@ -240,7 +250,7 @@ impl Plane {
             return;
         }
         self.timer_at = None;
-        let found = env.checks.spinning.woken(Node::Plane, env.now());
+        let found = env.checks.bounded.woken(Node::Plane, env.now());
         env.judge(Check::S9, Node::Plane, found);
         self.handle(env, CoreEvent::Tick);
     }
@@ -253,13 +263,23 @@ impl Plane {
         self.finish(env, step, Vec::new());
     }
 
+    /// Notes how every rollout stands, in told runs.
+    pub fn draw(&self, env: &mut Env) {
+        let Some(steward) = self.steward.as_ref().filter(|_| env.story.is_told()) else { return };
+        for cell in steward.rollouts() {
+            if let Some(page) = steward.rollout(&cell.id) {
+                env.timeline.rollout(env.queue.now(), &page);
+            }
+        }
+    }
+
     /// Admits a device; returns whether that is durable.
     pub fn join(&mut self, env: &mut Env, device: usize, key: [u8; 32]) -> bool {
         let Ok(key) = VerifyingKey::from_bytes(&key) else { return false };
         if self.steward.is_none() {
             return false;
         }
-        let (name, labels) = (env.names[device].clone(), [format!("site=s{}", device % 3)]);
+        let (name, labels) = (env.names[device].clone(), [format!("site=s{}", device % SITES)]);
         let before = self.keyring.insert(device, key);
         self.handle(env, CoreEvent::DeviceJoined { device: &name, device_profile: HARDWARE, labels: &labels });
         let durable = self.store.has_device(&name);
@@ -273,7 +293,8 @@ impl Plane {
     pub fn publish(&mut self, env: &mut Env, version: u64) {
         if env.repo.released(version).is_none() {
             let now_s = env.unix_ms() / 1000;
-            env.repo.release(version, now_s);
+            let bytes = env.model_bytes(version);
+            env.repo.release(version, bytes, now_s);
         }
         let Some(release) = env.repo.released(version) else { return };
         let profile = release.bundle.content(pinnace_protocol::manifest::Role::Profile).unwrap_or_default().to_vec();
@@ -294,14 +315,19 @@ impl Plane {
 
     /// Makes a step durable, carries out its effects, then acknowledges what led to it.
     fn finish(&mut self, env: &mut Env, step: Step, ids: Vec<u64>) {
+        let changes = |row: &Row| matches!(row, Row::Rollout(_) | Row::Member(_));
+        let redraw = env.story.is_told() && step.commit.as_ref().is_some_and(|batch| batch.put.iter().any(changes));
         match self.carry_out(env, step, ids) {
             Ok(()) => self.schedule(env),
             Err(Died) => self.die(env),
         }
+        if redraw {
+            self.draw(env);
+        }
     }
 
     fn carry_out(&mut self, env: &mut Env, mut step: Step, ids: Vec<u64>) -> Result<(), Died> {
-        if env.plant == Plant::AckBeforeCommit {
+        if env.has(Plant::AckBeforeCommit) {
             let (early, then): (Vec<Effect>, Vec<Effect>) =
                 step.then.into_iter().partition(|effect| matches!(effect, Effect::Ack { .. }));
             step.then = then;

@@ -1,43 +1,50 @@
-//! The plane's database: encoded rows by table and key, and the last director version of each device.
+//! The plane's database: rows by table and key, and the last director version of each device.
 use std::collections::BTreeMap;
 
 use pinnace_controlplane_core::{Batch, Row, Table};
 use pinnace_protocol::ids::DeviceId;
 
-/// What survives a crash.
+/// What survives a crash. Rows are encoded when a start reads them: what cannot be read back is found there.
 #[derive(Debug, Default)]
 pub struct Store {
-    rows: BTreeMap<(Table, String), Vec<u8>>,
+    tables: BTreeMap<Table, BTreeMap<String, Row>>,
     versions: BTreeMap<usize, u64>,
 }
 
 impl Store {
     /// Writes a batch in one transaction: puts in order, then deletes.
-    ///
-    /// # Errors
-    /// A text when a row cannot be encoded.
-    pub fn apply(&mut self, batch: &Batch) -> Result<(), String> {
-        for row in &batch.put {
-            let value = row.value().map_err(|e| e.to_string())?;
-            self.rows.insert((row.table(), row.key()), value);
+    pub fn apply(&mut self, batch: Batch) {
+        for row in batch.put {
+            self.tables.entry(row.table()).or_default().insert(row.key(), row);
         }
-        for key in &batch.delete {
-            self.rows.remove(&(key.table, key.key.clone()));
+        for key in batch.delete {
+            if let Some(rows) = self.tables.get_mut(&key.table) {
+                rows.remove(&key.key);
+            }
         }
-        Ok(())
     }
 
-    /// Reads every row.
+    /// Reads every row as a start does: from its encoded form.
     ///
     /// # Errors
-    /// A text when one cannot be decoded.
+    /// A text when one cannot be encoded or decoded.
     pub fn rows(&self) -> Result<Vec<Row>, String> {
-        self.rows.iter().map(|((table, _), value)| Row::decode(*table, value).map_err(|e| e.to_string())).collect()
+        let all = self.tables.iter().flat_map(|(table, rows)| rows.values().map(move |row| (*table, row)));
+        all.map(|(table, row)| {
+            let bytes = row.value().map_err(|e| e.to_string())?;
+            Row::decode(table, &bytes).map_err(|e| e.to_string())
+        })
+        .collect()
+    }
+
+    /// Returns a stored row.
+    pub fn row(&self, table: Table, key: &str) -> Option<&Row> {
+        self.tables.get(&table)?.get(key)
     }
 
     /// Returns whether a device's admission is durable.
     pub fn has_device(&self, id: &DeviceId) -> bool {
-        self.rows.contains_key(&(Table::Device, id.to_string()))
+        self.row(Table::Device, id.as_str()).is_some()
     }
 
     /// Takes the next director version of a device; they follow the clock where they can.

@@ -117,7 +117,9 @@ impl Steward {
             let told = device.accepted >= device.generation || device.target.is_none();
             let kept = match &member.previous {
                 Some(previous) => runs.as_ref() == Some(previous),
-                None => runs.as_ref() != Some(&active.rollout.bundle),
+                // It had nothing before, so it keeps what it has: a device is never left without a model. That it was
+                // heard is seen by the phase, since a device without a target is idle.
+                None => runs.as_ref() != Some(&active.rollout.bundle) || device.phase == Phase::Idle,
             };
             let going = matches!(before, MemberState::RollingBack | MemberState::Withdrawn);
             if going && told && kept && !busy {
@@ -131,7 +133,7 @@ impl Steward {
                 let state = member.state;
                 active.set(turn, member);
                 if state == MemberState::RolledBack {
-                    let text = returned(id, runs.as_ref());
+                    let text = returned(id, runs.as_ref(), &active.rollout.bundle);
                     let entry = Entry::new(EventKind::DeviceRolledBack, text).by("device").device(id);
                     self.record(turn, entry.rollout(&rid).bundle(&active.rollout.bundle));
                 }
@@ -176,8 +178,9 @@ impl Steward {
     }
 }
 
-fn returned(id: &DeviceId, runs: Option<&BundleRef>) -> alloc::string::String {
+fn returned(id: &DeviceId, runs: Option<&BundleRef>, given_up: &BundleRef) -> alloc::string::String {
     match runs {
+        Some(bundle) if bundle == given_up => format!("{id} keeps {bundle}: there is nothing it could go back to."),
         Some(bundle) => format!("{id} runs {bundle} again."),
         None => format!("{id} runs what it came with."),
     }
