@@ -175,7 +175,7 @@ pub struct Pointer {
 pub struct Pointers {
     _format: u8,
     generation: u64,
-    _releases: BTreeMap<Family, u64>,
+    releases: BTreeMap<Family, u64>,
     /// The model that serves.
     pub active: Option<Pointer>,
     /// The model to go back to.
@@ -196,6 +196,11 @@ impl Disk {
     /// Returns the generation that the newest sound pointers name.
     pub fn generation(&self) -> Option<u64> {
         self.newest.as_ref().map(|p| p.generation)
+    }
+
+    /// Returns the lowest release counter of a family that the device still accepts.
+    pub fn release_floor(&self, family: &Family) -> u64 {
+        self.newest.as_ref().and_then(|p| p.releases.get(family)).copied().unwrap_or(0)
     }
 
     /// Returns whether the pointers on disk name this slot, so that nothing may touch it.

@@ -85,6 +85,18 @@ pub struct Device {
     pub quarantine: Vec<Quarantine>,
     /// Windows that could not be read.
     pub rejected_windows: u64,
+    /// The newest messages of earlier ledger epochs.
+    #[serde(default)]
+    pub heard: Vec<Heard>,
+}
+
+/// Counters of the newest messages of one ledger epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// Of the newest hello; names the epoch.
+    pub hello: Counter,
+    /// Of the newest report.
+    pub report: Counter,
 }
 
 impl Device {
@@ -116,6 +128,7 @@ impl Device {
             health: Health::default(),
             quarantine: Vec::new(),
             rejected_windows: 0,
+            heard: Vec::new(),
         }
     }
 
@@ -138,13 +151,22 @@ impl Device {
     }
 
     /// Takes in a hello; returns `false` when it is older than one already heard.
+    ///
+    /// Ledger epochs have no order of their own: what a broker kept from a ledger that is lost may arrive after the
+    /// first word of the new one. So a hello is believed when it is newer than any of the same epoch, and a device that
+    /// was taken for its former self is itself again with its next hello.
     pub(crate) fn hear_hello(&mut self, hello: &Hello, now_ms: u64) -> bool {
-        if !self.is_current_epoch(hello.counter.epoch)
-            || (self.epoch() == Some(hello.counter.epoch) && hello.counter < self.hello)
-        {
+        let epoch = hello.counter.epoch;
+        let is_late = match self.heard.iter().find(|heard| heard.hello.epoch == epoch) {
+            _ if self.epoch() == Some(epoch) => hello.counter < self.hello,
+            Some(heard) => hello.counter <= heard.hello,
+            // Forgotten, if it was ever known.
+            None => self.epochs.contains(&epoch),
+        };
+        if is_late {
             return false;
         }
-        self.enter_epoch(hello.counter.epoch);
+        self.enter_epoch(epoch);
         self.hello = hello.counter;
         self.seen_at_ms = now_ms;
         self.nonce.clone_from(&hello.nonce);
@@ -161,7 +183,8 @@ impl Device {
     /// Takes in a report; returns `false` when it is not newer than one already heard.
     pub(crate) fn hear_report(&mut self, report: &Report, now_ms: u64) -> bool {
         let epoch = report.counter.epoch;
-        if !self.is_current_epoch(epoch) || (self.epoch() == Some(epoch) && report.counter <= self.report) {
+        // Only a hello begins an epoch: it is repeated until it is answered, a late report says nothing new.
+        if self.epoch().is_some_and(|present| present != epoch) || report.counter <= self.report {
             return false;
         }
         self.enter_epoch(epoch);
@@ -185,22 +208,25 @@ impl Device {
         self.epochs.last().copied()
     }
 
-    /// An epoch is believed when it is the present one or was never seen: a remembered older one is a late message.
-    fn is_current_epoch(&self, epoch: u64) -> bool {
-        self.epoch() == Some(epoch) || !self.epochs.contains(&epoch)
-    }
-
     fn enter_epoch(&mut self, epoch: u64) {
         if self.epoch() == Some(epoch) {
             return;
         }
+        if self.epoch().is_some() {
+            self.heard.push(Heard { hello: self.hello, report: self.report });
+        }
+        let before = self.heard.iter().find(|heard| heard.hello.epoch == epoch).copied();
+        self.epochs.retain(|known| *known != epoch);
+        self.heard.retain(|heard| heard.hello.epoch != epoch);
+        // Of one present epoch and those before it.
         if self.epochs.len() == EPOCHS_MAX {
-            self.epochs.remove(0);
+            let oldest = self.epochs.remove(0);
+            self.heard.retain(|heard| heard.hello.epoch != oldest);
         }
         self.epochs.push(epoch);
         // A new ledger counts anew.
-        self.hello = Counter::default();
-        self.report = Counter::default();
+        self.hello = before.map_or(Counter::default(), |heard| heard.hello);
+        self.report = before.map_or(Counter::default(), |heard| heard.report);
     }
 }
 

@@ -389,6 +389,53 @@ fn unknown_devices_are_refused() {
     assert!(w.log.len() > log);
 }
 
+/// Found by the simulator: a broker handed over the first hello of a lost ledger after that of the new one.
+#[test]
+fn a_late_word_of_a_lost_ledger_does_not_silence_the_new_one() {
+    let mut w = World::new(1);
+    let id = device(0);
+    let fake = w.devices.get_mut(&id).unwrap();
+    (fake.epoch, fake.seq) = (900, 0);
+    let (late_hello, late_report) = (fake.hello(), fake.report(Phase::Healthy, None, None));
+    (fake.epoch, fake.seq) = (901, 0);
+    let answers = |w: &World| {
+        w.log.iter().filter(|e| matches!(e, Effect::Reassert { device, .. } if *device == id)).count()
+    };
+    w.hello(&id);
+    let before = answers(&w);
+    w.send(&Event::Report { device: &id, message: &late_report });
+    assert_eq!(w.steward.device(&id).unwrap().device.phase, Phase::Idle, "a report begins no ledger");
+    w.send(&Event::Hello { device: &id, message: &late_hello });
+    w.hello(&id);
+    assert_eq!(answers(&w), before + 2, "the device is itself again with its next hello");
+    assert_eq!(w.steward.device(&id).unwrap().device.epoch(), Some(901));
+    w.send(&Event::Hello { device: &id, message: &late_hello });
+    assert_eq!(answers(&w), before + 2, "heard before, never again");
+    w.crash();
+    assert_eq!(w.steward.device(&id).unwrap().device.epoch(), Some(901));
+}
+
+/// Found by the simulator: a first bundle that was given up kept its rollout stuck for ever.
+#[test]
+fn a_device_that_had_nothing_keeps_what_it_has_and_the_rollback_ends() {
+    let mut w = World::new(0);
+    for i in 0..2 {
+        w.join_bare(i);
+    }
+    let id = w.create(1, RolloutPolicy { small_fleet: SmallFleet::Ask, ..RolloutPolicy::demo() });
+    w.settle();
+    assert!(w.running(1) > 0);
+    w.command(Command::Abort { rollout: id.clone(), reason: "a second thought".into() }).unwrap();
+    assert_eq!(w.state(&id), "rolling-back");
+    for device in w.devices.keys().cloned().collect::<Vec<_>>() {
+        let mut report = w.devices.get_mut(&device).unwrap().report(Phase::Idle, None, None);
+        report.target = None;
+        w.deliver(&device, &report);
+    }
+    assert_eq!(w.state(&id), "rolled-back");
+    assert!(w.running(1) > 0, "a device is never left without a model");
+}
+
 #[test]
 fn a_hello_is_answered_once_with_its_nonce_and_late_ones_are_not() {
     let mut w = World::new(1);

@@ -48,6 +48,11 @@ fn is_back(
         return Err(format!("{id} was given up and still is its target"));
     }
     let runs = device.engine.active.as_ref().map(|model| &model.bundle);
+    if device.disk.release_floor(&previous.family) > previous.version {
+        // Said so, and a person has to decide: only the offline keys can let it back.
+        let explained = is_explained(device, &page, profile, damaged);
+        return if explained { Ok(()) } else { Err(format!("{id} was given up, {previous} is below its floor")) };
+    }
     // A bundle that the device had before its rollout stays.
     if runs == Some(&rollout.rollout.bundle) && runs != Some(previous) {
         return Err(format!("{id} was given up and its bundle still runs"));

@@ -74,5 +74,7 @@ pub(super) fn is_explained(device: &Device, page: &DevicePage, profile: Profile,
     let is_quarantined = failure.code.is_retryable();
     let crash_loop = device.deaths_in_trial >= target.trial.tries && failure.code.as_str() == "crash-loop";
     let tampered = failure.code.is_integrity() && (damaged || profile == Profile::Hostile);
-    is_bad || is_quarantined || crash_loop || tampered
+    // Two healthy releases on, the first may not come back without a permit of the offline keys.
+    let below_floor = target.bundle.version < device.disk.release_floor(&target.bundle.family);
+    is_bad || is_quarantined || crash_loop || tampered || below_floor
 }

@@ -120,12 +120,11 @@ impl Steward {
         let left = device.target.as_ref().and_then(|t| t.rollout.clone());
         if let Some(older) = left.filter(|r| *r != active.rollout.id).and_then(|r| self.rollouts.get_mut(&r)) {
             let settled = matches!(older.rollout.state, State::Completed | State::RolledBack);
-            if let Some(mut member) = older.members.get(id).filter(|_| !settled).cloned() {
-                member.state = MemberState::Superseded;
-                older.set(turn, member);
-                older.look_at_ms = turn.now_ms;
+            if let Some(member) = older.members.get(id).filter(|_| !settled).cloned() {
+                supersede(turn, older, member);
             }
         }
+        self.end_returns(turn, id);
         let generation = self.assign_rollout(turn, &active.rollout, id);
         let member = Member {
             rollout: active.rollout.id.clone(),
@@ -149,6 +148,16 @@ impl Steward {
         let text = format!("{id} was offered {} (wave {}).", active.rollout.bundle, active.rollout.wave + 1);
         let entry = Entry::new(EventKind::DeviceOffered, text).device(id);
         self.record(turn, entry.rollout(&active.rollout.id).bundle(&active.rollout.bundle));
+    }
+
+    /// A device that gets a new target need not come back any more to what a given-up rollout wanted of it.
+    pub(crate) fn end_returns(&mut self, turn: &mut Turn, id: &DeviceId) {
+        for older in self.rollouts.values_mut().filter(|a| a.rollout.abort.is_some()) {
+            let returns = |m: &&Member| matches!(m.state, MemberState::RollingBack | MemberState::Withdrawn);
+            if let Some(member) = older.members.get(id).filter(returns).cloned() {
+                supersede(turn, older, member);
+            }
+        }
     }
 
     /// Gives a device the rollout's target under a new generation.
@@ -204,6 +213,13 @@ impl Steward {
         }
         Ok(())
     }
+}
+
+/// The device belongs to something newer.
+fn supersede(turn: &mut Turn, older: &mut Active, mut member: Member) {
+    member.state = MemberState::Superseded;
+    older.set(turn, member);
+    older.look_at_ms = turn.now_ms;
 }
 
 /// Whether a device has and keeps the bundle, so that there is nothing to bring.

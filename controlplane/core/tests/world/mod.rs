@@ -268,6 +268,15 @@ impl World {
     }
 
     pub fn join(&mut self, i: usize) {
+        self.join_with(i, Some(bundle(1)));
+    }
+
+    /// Joins a device that came without a model.
+    pub fn join_bare(&mut self, i: usize) {
+        self.join_with(i, None);
+    }
+
+    fn join_with(&mut self, i: usize, running: Option<BundleRef>) {
         let id = device(i);
         let fake = Fake {
             id: id.clone(),
@@ -278,7 +287,7 @@ impl World {
             seq: 0,
             windows: 0,
             accepted: 0,
-            running: Some(bundle(1)),
+            running,
             assignment: None,
             fate: BTreeMap::new(),
             outbox: Vec::new(),
