@@ -1,29 +1,38 @@
-//! Runs many seeds, prints what was found and how fast: `hunt <profile> <first seed> <seeds> [devices] [hours]`.
-use std::time::Instant;
+//! Runs many seeds on all cores, prints what was found and how fast:
+//! `hunt <profile|all> <first seed> <seeds> [devices] [hours]`.
+use std::thread::available_parallelism;
 
-use pinnace_simulator::{Options, run};
+use pinnace_simulator::{Profile, Sweep};
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let number = |at: usize, default: u64| words.get(at).and_then(|w| w.parse().ok()).unwrap_or(default);
-    let profile = words.first().and_then(|w| w.parse().ok()).unwrap_or(pinnace_simulator::Profile::Chaos);
-    let started = Instant::now();
-    let (first, seeds) = (number(1, 0), number(2, 10));
-    let (mut events, mut broken) = (0, 0);
-    for seed in first..first + seeds {
-        let devices = number(3, 3 + seed % 6) as u32;
-        let verdict = run(&Options { seed, devices, hours: number(4, 9) as u32, profile });
-        events += verdict.events;
+    let number = |at: usize| words.get(at).and_then(|w| w.parse::<u64>().ok());
+    let profile = words.first().and_then(|w| w.parse().ok());
+    let sweep = Sweep {
+        profiles: profile.map_or(Profile::ALL.to_vec(), |profile| vec![profile]),
+        first: number(1).unwrap_or(0),
+        seeds: number(2).unwrap_or(10),
+        devices: number(3).map(|n| n as u32),
+        hours: number(4).map(|n| n as u32),
+        threads: available_parallelism().map_or(1, usize::from),
+        budget: None,
+    };
+    let swept = sweep.run(|_, _| {});
+    for verdict in &swept.failures {
         if let Some(violation) = &verdict.violation {
-            broken += 1;
             println!("{violation}\n{verdict}\n  {}\n", verdict.replay());
-        } else if seeds < 4 {
-            println!("{verdict}\n");
         }
     }
-    let seconds = started.elapsed().as_secs_f64();
+    println!("{}\n\nnever met: {:?}", swept.coverage.table(), swept.coverage.missing());
+    let seconds = swept.took.as_secs_f64();
     println!(
-        "{seeds} seeds, {broken} broken, {events} events, {seconds:.1} s, {:.0} events/s",
-        events as f64 / seconds
+        "{} seeds, {} broken, {} of {} good rollouts taken back, {} events, {seconds:.1} s, {:.0} events/s, {:.1} seeds/s",
+        swept.runs,
+        swept.failed,
+        swept.counts.false_rollbacks,
+        swept.counts.good_rollouts,
+        swept.events,
+        swept.events as f64 / seconds,
+        swept.runs as f64 / seconds
     );
 }

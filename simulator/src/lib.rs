@@ -20,6 +20,7 @@
 
 mod broker;
 mod case;
+mod crash_sweep;
 mod checks;
 pub mod coverage;
 mod device;
@@ -38,9 +39,11 @@ mod plant;
 mod queue;
 mod repo;
 mod rng;
+mod shrink;
 mod signatures;
 mod slots;
 mod story;
+mod sweep;
 pub mod timeline;
 mod verdict;
 mod workload;
@@ -54,7 +57,10 @@ pub use env::Counts;
 pub use options::{Options, Profile, parse_seed};
 pub use plan::{Plan, Wish};
 pub use plant::Plant;
+pub use crash_sweep::{CrashSweep, CrashSwept};
+pub use shrink::{Shrunk, shrink};
 pub use story::Moment;
+pub use sweep::{Ran, Sweep, Swept, usual_hours};
 pub use verdict::{Verdict, Violation};
 pub use workload::{Shift, ShiftKind, World as Inputs};
 
@@ -72,11 +78,14 @@ pub fn run_case(case: &Case) -> Verdict {
     repeat(case, None)
 }
 
+/// Runs a case without a story, whatever comes of it: what many runs in a row use.
+pub fn run_fast(case: &Case) -> Verdict {
+    once(case, None, false)
+}
+
 /// Runs a case with its stories and the course of its rollouts: slower, for reports.
 pub fn run_told(case: &Case) -> Verdict {
-    let mut world = World::new(case, None, true);
-    world.run();
-    world.verdict()
+    once(case, None, true)
 }
 
 /// Runs a case up to a moment and returns the last lines of one device's story.
@@ -92,16 +101,24 @@ pub fn run_planted(case: &Case, plant: Plant) -> Verdict {
     repeat(case, Some(plant))
 }
 
-fn repeat(case: &Case, plant: Option<Plant>) -> Verdict {
-    let mut world = World::new(case, plant, false);
+/// As [`run_planted`], without a story.
+#[cfg(feature = "planted")]
+pub fn run_planted_fast(case: &Case, plant: Plant) -> Verdict {
+    once(case, Some(plant), false)
+}
+
+fn once(case: &Case, plant: Option<Plant>, is_told: bool) -> Verdict {
+    let mut world = World::new(case, plant, is_told);
     world.run();
-    let verdict = world.verdict();
+    world.verdict()
+}
+
+fn repeat(case: &Case, plant: Option<Plant>) -> Verdict {
+    let verdict = once(case, plant, false);
     if verdict.violation.is_none() {
         return verdict;
     }
-    let mut world = World::new(case, plant, true);
-    world.run();
-    let mut told = world.verdict();
+    let mut told = once(case, plant, true);
     told.is_repeatable = told.trace == verdict.trace && told.events == verdict.events;
     told
 }

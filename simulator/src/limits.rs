@@ -58,3 +58,15 @@ pub const DRIFT_INTERVALS_MAX: u64 = 9;
 pub const DRIFT_ROWS_MIN: u64 = 300;
 /// Points of a timeline, and decisions: what a page can draw.
 pub const TIMELINE_POINTS: usize = 20_000;
+/// Violations of a sweep that are told.
+pub const FAILURES_KEPT: usize = 10;
+/// Rollouts of good bundles from which on a sweep judges how many were taken back.
+pub const FALSE_ROLLBACK_MIN: u64 = 200;
+/// Good bundles that gates may take back in fleets full of trouble, per mille of their rollouts.
+pub const FALSE_ROLLBACK_PERMILLE_MAX: u64 = 50;
+/// Runs that shrinking a case may take.
+pub const SHRINK_RUNS_MAX: u32 = 600;
+/// Boundaries of a recovery at which a second end is tried: what comes after looks like the first life again.
+pub const RECOVERY_BOUNDARIES: u64 = 40;
+/// Violations of enumerated histories that are told.
+pub const CRASH_FAILURES_KEPT: usize = 10;

@@ -22,8 +22,8 @@ pub enum Plant {
     FloorsNotSynced,
     /// The device says "sealed" although chunks are only in the page cache.
     SealWithoutSync,
-    /// The device does not flush its ledger and pointers.
-    NoFlush,
+    /// The device wipes its slots at a start when the two files of its floors differ.
+    ResetOnDamage,
     /// The device mistakes slot A for slot B.
     SwapSlots,
     /// The device empties both slots when it is asked to empty one.
@@ -44,6 +44,8 @@ pub enum Plant {
     PublishBeforeCommit,
     /// The plane acknowledges windows before they are stored.
     AckBeforeCommit,
+    /// The device does not flush its ledger and pointers.
+    NoFlush,
     /// The device asks to be woken at once, for ever.
     NeverSleeps,
     /// The device takes every connection for a broken one.
@@ -75,14 +77,14 @@ pub enum Plant {
 }
 
 impl Plant {
-    /// All bugs: two for each invariant.
-    pub const ALL: [Self; 30] = [
+    /// All bugs: at least two for each invariant.
+    pub const ALL: [Self; 31] = [
         Self::SkipVerification,
         Self::ReadTwice,
         Self::FloorsInOneFile,
         Self::FloorsNotSynced,
         Self::SealWithoutSync,
-        Self::NoFlush,
+        Self::ResetOnDamage,
         Self::SwapSlots,
         Self::EraseBoth,
         Self::RestoreOldRecords,
@@ -93,6 +95,7 @@ impl Plant {
         Self::LoseTotals,
         Self::PublishBeforeCommit,
         Self::AckBeforeCommit,
+        Self::NoFlush,
         Self::NeverSleeps,
         Self::Reconnects,
         Self::SilentPlane,
@@ -117,7 +120,7 @@ impl Plant {
             Self::FloorsInOneFile => (Check::S2, Profile::Powerloss, 20),
             Self::FloorsNotSynced => (Check::S2, Profile::Powerloss, 10),
             Self::SealWithoutSync => (Check::S3, Profile::Powerloss, 30),
-            Self::NoFlush => (Check::S3, Profile::Powerloss, 10),
+            Self::ResetOnDamage => (Check::S3, Profile::Powerloss, 60),
             Self::SwapSlots => (Check::S4, Profile::Calm, 5),
             Self::EraseBoth => (Check::S4, Profile::Calm, 10),
             Self::RestoreOldRecords => (Check::S5, Profile::Powerloss, 20),
@@ -128,6 +131,7 @@ impl Plant {
             Self::LoseTotals => (Check::S7, Profile::Calm, 3),
             Self::PublishBeforeCommit => (Check::S8, Profile::Calm, 3),
             Self::AckBeforeCommit => (Check::S8, Profile::Calm, 3),
+            Self::NoFlush => (Check::S8, Profile::Powerloss, 3),
             Self::NeverSleeps => (Check::S9, Profile::Calm, 3),
             Self::Reconnects => (Check::S9, Profile::Calm, 3),
             Self::SilentPlane => (Check::L1, Profile::Chaos, 20),

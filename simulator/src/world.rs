@@ -15,8 +15,6 @@ use crate::story::Node;
 use crate::verdict::{Verdict, Violation};
 
 const HOUR_MS: u64 = 3_600_000;
-/// Rows that one device counts in an hour, about.
-const ROWS_AN_HOUR: u64 = 130;
 /// Milliseconds until a device starts again whose ledger was lost.
 const REPAIR_MS: u64 = 5_000;
 
@@ -275,7 +273,8 @@ impl World {
         if let (Some(sentence), true) = (first, self.case.options.profile.is_quiet()) {
             self.env.judge(Check::L4, Node::Plane, Err(sentence));
         }
-        let (now, rows) = (self.env.now(), ROWS_AN_HOUR * self.devices.len() as u64);
+        let now = self.env.now();
+        let rows = self.env.checks.counted.counted_rows() * HOUR_MS / now.max(1);
         let found = self.env.checks.drift.found(&self.case.plan.world, now, INTERVAL_MS, rows);
         self.env.judge(Check::L5, Node::Plane, found);
     }

@@ -1,76 +1,63 @@
-//! Every check sees the bug that was planted for it: a check that never fires proves nothing.
-use pinnace_simulator::{Check, Options, Plant, Profile, run_with};
+//! Every check sees the bugs that were planted for it, and shrinks them to a short story: a check that never fires
+//! proves nothing.
+use pinnace_simulator::limits::STORY_LINES;
+use pinnace_simulator::{Case, Check, Options, Plant, run_planted, run_planted_fast, shrink, usual_hours};
 
-/// Returns the seed in which `check` caught the bug, within `seeds`.
-fn caught(plant: Plant, check: Check, profile: Profile, seeds: u64) -> Option<u64> {
-    (0..seeds).find(|seed| {
-        let options = Options { seed: *seed, devices: 6, hours: 9, profile };
-        run_with(&options, plant).violation.is_some_and(|violation| violation.check == check)
-    })
-}
-
-/// Fails unless `check` catches `plant` within `seeds` seeds.
-fn must_catch(plant: Plant, check: Check, profile: Profile, seeds: u64) {
-    let seed = caught(plant, check, profile, seeds);
-    assert!(seed.is_some(), "{check} did not catch {plant:?} within {seeds} seeds of {profile}");
-}
-
-#[test]
-fn s1_bytes_that_nobody_verified() {
-    must_catch(Plant::SkipVerification, Check::S1, Profile::Chaos, 20);
-}
-
-#[test]
-fn s2_floors_in_one_file() {
-    must_catch(Plant::FloorsInOneFile, Check::S2, Profile::Powerloss, 10);
+/// Returns the case in which the right check caught the bug, and how many seeds that took.
+fn caught(plant: Plant) -> Result<(Case, u64), String> {
+    let (check, profile, seeds) = plant.caught_by();
+    let mut others = Vec::new();
+    for seed in 0..seeds {
+        let options = Options { seed, devices: 6, hours: usual_hours(profile), profile };
+        let case = Case::draw(&options);
+        match run_planted_fast(&case, plant).violation {
+            Some(violation) if violation.check == check => return Ok((case, seed + 1)),
+            Some(violation) => others.push(violation.check),
+            None => {}
+        }
+    }
+    Err(format!("{plant}: {check} did not catch it within {seeds} seeds of {profile}; others did: {others:?}"))
 }
 
 #[test]
-fn s3_a_seal_without_a_sync() {
-    must_catch(Plant::SealWithoutSync, Check::S3, Profile::Powerloss, 10);
+fn every_bug_is_caught_by_its_check_and_shrinks_to_a_short_story() {
+    let mut missed = Vec::new();
+    for plant in Plant::ALL {
+        let (case, seeds) = match caught(plant) {
+            Ok(found) => found,
+            Err(why) => {
+                missed.push(why);
+                continue;
+            }
+        };
+        let Some(shrunk) = shrink(&case, |case| run_planted_fast(case, plant), |case| run_planted(case, plant)) else {
+            missed.push(format!("{plant}: the case does not fail again"));
+            continue;
+        };
+        let (plan, violation) = (&shrunk.case.plan, shrunk.verdict.violation.as_ref());
+        let (check, lines) = violation.map_or((None, 0), |v| (Some(v.check), v.story.len()));
+        println!(
+            "{plant:?}: seed {seeds}, {} -> {} faults, {} devices, {} versions, story of {lines}, {} runs",
+            case.plan.faults.len(),
+            plan.faults.len(),
+            plan.joins_ms.len(),
+            plan.wishes.len(),
+            shrunk.runs
+        );
+        if check != Some(plant.caught_by().0) || lines == 0 || lines > STORY_LINES || plan.faults.len() > 5 {
+            missed.push(format!("{plant}: shrunk to {check:?}, {lines} lines, {} faults", plan.faults.len()));
+        }
+        if !shrunk.verdict.is_repeatable {
+            missed.push(format!("{plant}: a second run went another way"));
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
 #[test]
-fn s3_a_ledger_that_is_not_flushed() {
-    must_catch(Plant::NoFlush, Check::S3, Profile::Powerloss, 5);
-}
-
-#[test]
-fn s4_slots_mistaken_for_each_other() {
-    must_catch(Plant::SwapSlots, Check::S4, Profile::Calm, 3);
-}
-
-#[test]
-fn s5_a_generation_told_before_it_is_durable() {
-    must_catch(Plant::PublishBeforeCommit, Check::S5, Profile::Powerloss, 10);
-}
-
-#[test]
-fn s6_one_device_more() {
-    must_catch(Plant::TellOneMore, Check::S6, Profile::Calm, 3);
-}
-
-#[test]
-fn s7_forgotten_numbers() {
-    must_catch(Plant::ForgetCounted, Check::S7, Profile::Calm, 1);
-}
-
-#[test]
-fn s7_an_acknowledgement_too_early() {
-    must_catch(Plant::AckBeforeCommit, Check::S7, Profile::Calm, 1);
-}
-
-#[test]
-fn l1_a_plane_that_does_not_answer() {
-    must_catch(Plant::SilentPlane, Check::L1, Profile::Chaos, 5);
-}
-
-#[test]
-fn l2_windows_that_are_not_stored() {
-    must_catch(Plant::LoseWindows, Check::L2, Profile::Powerloss, 5);
-}
-
-#[test]
-fn l3_a_plane_that_takes_nothing_back() {
-    must_catch(Plant::KeepBad, Check::L3, Profile::Calm, 10);
+fn every_invariant_has_two_planted_bugs() {
+    for check in Check::ALL {
+        let mine = Plant::ALL.iter().filter(|plant| plant.caught_by().0 == check).count();
+        assert!(mine >= 2, "{check} has {mine}");
+    }
 }

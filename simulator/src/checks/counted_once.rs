@@ -156,6 +156,11 @@ impl CountedOnce {
         Ok(())
     }
 
+    /// Returns the rows of all counted windows.
+    pub fn counted_rows(&self) -> u64 {
+        self.rows.values().map(|(counted, _)| counted).sum()
+    }
+
     /// Returns the sum of a device's counted windows of one bundle.
     pub fn sum(&self, device: usize, bundle: &BundleRef) -> Option<&Live> {
         self.sums.get(&(device, bundle.clone()))

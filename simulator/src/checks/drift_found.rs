@@ -26,7 +26,7 @@ impl DriftFound {
         world.shift.map(|shift| shift.at_ms + DRIFT_INTERVALS_MAX * interval_ms)
     }
 
-    /// Looks whether a planted change was found. `rows_an_hour` is what the fleet counts; below
+    /// Looks whether a planted change was found. `rows_an_hour` is what was counted; below
     /// [`DRIFT_ROWS_MIN`] nothing can be said.
     pub fn found(&self, world: &World, now: u64, interval_ms: u64, rows_an_hour: u64) -> Result<(), String> {
         let Some((shift, due)) = world.shift.zip(Self::due(world, interval_ms)) else { return Ok(()) };

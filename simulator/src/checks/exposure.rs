@@ -56,10 +56,6 @@ impl Exposure {
         self.rollouts.values().max_by_key(|r| r.number).map_or(NO_ROLLOUT, |r| r.state.as_str())
     }
 
-    /// Returns how many devices each rollout has told, by its name.
-    pub fn told_counts(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.told.iter().map(|(rollout, told)| (rollout.as_str(), told.len()))
-    }
 
     /// The plane publishes an order of a rollout (not one to go back).
     pub fn told(&mut self, rollout: &str, device: usize) -> Result<(), String> {

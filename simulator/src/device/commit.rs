@@ -10,6 +10,7 @@ use crate::plant::Plant;
 impl Device {
     /// Passes a boundary: the fuse burns down.
     pub(super) fn boundary(&mut self) -> Result<(), Died> {
+        self.boundaries += 1;
         match &mut self.fuse {
             Some(fuse) if fuse.left == 0 => Err(Died),
             Some(fuse) => {

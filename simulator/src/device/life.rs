@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::env::{Env, Event, Stimulus};
 use crate::limits::FUSE_MS;
 use crate::plant::Plant;
+use crate::slots::Slots;
 use crate::story::Moment;
 
 /// Until a lost connection is noticed, milliseconds at most: the keep-alive.
@@ -28,6 +29,9 @@ impl Device {
         if self.clock.is_lost {
             self.clock.off_ms = -i64::try_from(env.unix_ms()).unwrap_or(0);
         }
+        if env.has(Plant::ResetOnDamage) && self.disk.floors.files[0] != self.disk.floors.files[1] {
+            self.disk.slots = Slots::default();
+        }
         if env.has(Plant::TrimLedger) {
             self.disk.ledger.trim();
         }
@@ -43,12 +47,15 @@ impl Device {
         env.judge(Check::S2, self.node(), found);
         let mut config = self.config.clone();
         (config.new_epoch, config.seed) = (self.rng.bits() >> 1, self.rng.bits());
+        let armed = self.armed.pop_front();
         let (agent, step) = Agent::recover(config, self.disk.stored(), self.now(env));
         self.agent = Some(agent);
         let loads = step.then.iter().any(|e| matches!(e, Effect::Load { role: LoadRole::Active, .. }));
         let found = env.checks.runnable.started(self.index, loads);
         env.judge(Check::S3, self.node(), found);
-        if self.fuse.is_some() {
+        if armed.is_some() {
+            self.fuse = armed;
+        } else if self.fuse.is_some() {
             let within = self.rng.between(1, FUSE_MS);
             self.later(env, within, Stimulus::Fuse);
         }

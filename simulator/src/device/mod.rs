@@ -4,7 +4,7 @@ mod effects;
 mod life;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use ed25519_dalek::VerifyingKey;
 use pinnace_agent_core::{Agent, Config, Event as CoreEvent, Intervals, Job, Step, WindowDraft};
@@ -82,6 +82,9 @@ pub struct Device {
     link: bool,
     connect_tries: u32,
     fuse: Option<Fuse>,
+    /// Deaths to come, one for each start: of histories that are enumerated.
+    armed: VecDeque<Fuse>,
+    boundaries: u64,
     worker_free: u64,
     trial: Option<Job>,
     /// Whether a candidate is being loaded or tried, so that a death uses up one of its tries.
@@ -159,6 +162,8 @@ impl Device {
             link: false,
             connect_tries: 0,
             fuse: None,
+            armed: VecDeque::new(),
+            boundaries: 0,
             worker_free: 0,
             trial: None,
             in_trial: false,
@@ -194,6 +199,16 @@ impl Device {
     /// Takes the clock's battery out.
     pub fn lose_clock(&mut self) {
         self.clock.is_lost = true;
+    }
+
+    /// Lets it die after so many boundaries of its first start, then of the next, and so on; by nothing else.
+    pub fn arm(&mut self, ends: impl Iterator<Item = u64>, death: Death) {
+        self.armed = ends.map(|left| Fuse { left, death, down_ms: 2_000 }).collect();
+    }
+
+    /// Returns the boundaries of commits, effects and slot work passed so far.
+    pub fn boundaries(&self) -> u64 {
+        self.boundaries
     }
 
     /// Lets a script choose what a sudden end leaves of the disk.

@@ -292,6 +292,35 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Lets it strike another device; one that strikes many stays as it is.
+    pub fn move_to(&mut self, to: usize) {
+        match self {
+            Self::PowerCut { device, .. }
+            | Self::Crash { device, .. }
+            | Self::Offline { device, .. }
+            | Self::Deaf { device, .. }
+            | Self::Mute { device, .. }
+            | Self::Disconnect { device }
+            | Self::Clog { device, .. }
+            | Self::DiskFull { device, .. }
+            | Self::BitRot { device }
+            | Self::LedgerLost { device }
+            | Self::ClockJump { device, .. }
+            | Self::ClockFrozen { device, .. }
+            | Self::ClockLost { device }
+            | Self::Destroyed { device }
+            | Self::Freeze { device, .. }
+            | Self::Flood { device, .. } => *device = to,
+            Self::SiteOffline { .. }
+            | Self::PlaneCrash { .. }
+            | Self::BrokerRestart { .. }
+            | Self::HttpDown { .. }
+            | Self::Storm { .. } => {}
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind().as_str())?;

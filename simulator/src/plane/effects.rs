@@ -130,13 +130,13 @@ impl Plane {
             if custom.rollback && env.has(Plant::KeepBad) {
                 return;
             }
-            let found = order_is_durable(&self.store, device, custom.generation);
-            env.judge(Check::S8, Node::Plane, found);
             env.checks.generations.ordered(index, custom.generation, custom.bundle.clone());
             if let Some(rollout) = custom.rollout.as_deref().filter(|_| !custom.rollback) {
                 let found = env.checks.exposure.told(rollout, index);
                 env.judge(Check::S6, Node::Device(index), found);
             }
+            let found = order_is_durable(&self.store, device, custom.generation);
+            env.judge(Check::S8, Node::Plane, found);
         }
         if env.has(Plant::OrderOfAnother) {
             mistaken = std::mem::replace(&mut self.last_order, assignment.cloned());
