@@ -50,7 +50,7 @@ pub enum Command {
     Agent(pinnace_agent::cli::AgentCommand),
     /// Simulate fleets on virtual time, every failure replayable from its seed.
     #[command(subcommand)]
-    Sim(SimCommand),
+    Sim(crate::simulate::args::SimCommand),
 }
 
 /// `pinnace demo`.
@@ -384,42 +384,4 @@ pub struct EventsArgs {
     /// The control plane.
     #[command(flatten)]
     pub plane: Plane,
-}
-
-/// `pinnace sim`.
-#[derive(Subcommand)]
-pub enum SimCommand {
-    /// Run one fleet from one seed.
-    Run {
-        /// The seed, hexadecimal.
-        #[arg(long, default_value = "1")]
-        seed: String,
-        /// Devices.
-        #[arg(long, default_value_t = 20)]
-        devices: u32,
-        /// Virtual hours at most.
-        #[arg(long, default_value_t = 24)]
-        hours: u32,
-        /// What goes wrong.
-        #[arg(long, default_value = "chaos")]
-        profile: String,
-    },
-    /// Run many seeds.
-    Sweep {
-        /// How many.
-        #[arg(long, default_value_t = 200)]
-        seeds: u64,
-        /// First seed, hexadecimal.
-        #[arg(long, default_value = "1")]
-        first: String,
-        /// Devices of each fleet.
-        #[arg(long, default_value_t = 8)]
-        devices: u32,
-        /// Virtual hours at most.
-        #[arg(long, default_value_t = 24)]
-        hours: u32,
-        /// What goes wrong.
-        #[arg(long, default_value = "chaos")]
-        profile: String,
-    },
 }

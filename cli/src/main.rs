@@ -4,6 +4,7 @@ mod client;
 mod commands;
 mod demo;
 mod output;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
             Command::Drift(a) => commands::drift::run(a).await,
             Command::Events(a) => commands::events::run(a).await,
             Command::Agent(c) => pinnace_agent::cli::run(c).await.map_err(|e| output::Failure::error(e.to_string())),
-            Command::Sim(c) => commands::sim::run(c),
+            Command::Sim(c) => simulate::run(c).await,
         }
     });
     match result {

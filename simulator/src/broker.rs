@@ -146,7 +146,7 @@ impl Env {
             self.counts.lost += 1;
             return;
         }
-        let delays = self.quality.deliveries(&mut self.rng);
+        let delays = self.deliveries(device);
         self.count(&delays);
         if delays.is_empty() || self.broker.sessions[device].mute {
             return;
@@ -210,7 +210,7 @@ impl Env {
             self.counts.lost += 1;
             return;
         }
-        let delays = self.quality.deliveries(&mut self.rng);
+        let delays = self.deliveries(device);
         self.count(&delays);
         for delay in delays {
             let (to, payload) = match self.broker.tamper(device, kind, payload) {

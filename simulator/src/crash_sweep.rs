@@ -72,7 +72,7 @@ impl CrashSweep {
             plan.faults.clear();
             plan.fates.clear();
             plan.base = crate::net::Quality::CALM;
-            let wish = |version| Wish { version, at_ms: version * 6 * MINUTE_MS, impatient: false, target: String::new() };
+            let wish = |version| Wish { version, at_ms: version * 6 * MINUTE_MS, impatient: false, target: String::new(), policy: None };
             plan.wishes = (1..=versions).map(wish).collect();
             plan.model_bytes = plan.wishes.iter().map(|w| (w.version, 34_000 + w.version)).collect();
             if let Some(fate) = bad {

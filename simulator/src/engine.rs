@@ -28,6 +28,44 @@ pub enum Fate {
     Golden,
     /// Ends the process in each load.
     Crashes,
+    /// As a real engine did with it.
+    Measured(Rates),
+}
+
+/// How a real engine did with a model beside the one before, on the same inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rates {
+    /// Whether it loads and answers its golden vectors.
+    pub loads: bool,
+    /// Failed answers, per million.
+    pub errors_ppm: u32,
+    /// NaN or infinite answers, per million.
+    pub not_finite_ppm: u32,
+    /// Whether answers differ from one another.
+    pub varied: bool,
+    /// Latency p95, microseconds.
+    pub p95_us: u64,
+    /// Latency p95 of the model before, microseconds.
+    pub baseline_p95_us: u64,
+    /// Answers that differ from those of the model before, per million.
+    pub disagreements_ppm: u32,
+}
+
+impl Rates {
+    fn counters(&self, inferences: u64, compared: u64) -> TrialStats {
+        let of = |total: u64, ppm: u32| total * u64::from(ppm) / 1_000_000;
+        TrialStats {
+            inferences,
+            errors: of(inferences, self.errors_ppm),
+            not_finite: of(inferences, self.not_finite_ppm),
+            varied: self.varied,
+            p95_us: self.p95_us,
+            baseline_p95_us: if compared > 0 { self.baseline_p95_us } else { 0 },
+            compared,
+            disagreements: of(compared, self.disagreements_ppm),
+            ..TrialStats::default()
+        }
+    }
 }
 
 impl Fate {
@@ -38,7 +76,13 @@ impl Fate {
 
     /// Returns why a load fails, when it does.
     pub fn load_failure(self) -> Option<Failure> {
-        (self == Self::Golden).then(|| Failure { code: FailCode::Golden, text: "planted".into() })
+        match self {
+            Self::Golden => Some(Failure { code: FailCode::Golden, text: "planted".into() }),
+            Self::Measured(rates) if !rates.loads => {
+                Some(Failure { code: FailCode::Load, text: "the real engine refuses it".into() })
+            }
+            _ => None,
+        }
     }
 
     /// Returns the counters after `inferences`; `compared` when an active model answered the same inputs.
@@ -58,6 +102,7 @@ impl Fate {
             Self::Errors => TrialStats { errors: inferences / 3, ..good },
             Self::Disagrees => TrialStats { disagreements: compared / 2, ..good },
             Self::Slow => TrialStats { p95_us: 400_000, ..good },
+            Self::Measured(rates) => rates.counters(inferences, compared),
         }
     }
 }

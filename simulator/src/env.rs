@@ -12,7 +12,9 @@ use crate::broker::Broker;
 use crate::case::Case;
 use crate::checks::{Broken, Check, Checks};
 use crate::coverage::{Coverage, Mark};
+use crate::faults::SITES;
 use crate::net::Quality;
+use crate::plan::Cohort;
 use crate::plant::Plant;
 use crate::queue::Queue;
 use crate::repo::Repo;
@@ -20,7 +22,7 @@ use crate::rng::Rng;
 use crate::slots::Library;
 use crate::story::{Node, Story};
 use crate::timeline::Timeline;
-use crate::workload::World;
+use crate::workload::{Table, World};
 
 /// The beginning of virtual time, milliseconds since 1970: 2027-01-15.
 pub const START_UNIX_MS: u64 = 1_800_000_000_000;
@@ -216,6 +218,10 @@ pub struct Env {
     pub sizes: BTreeMap<u64, u64>,
     /// Bytes that many devices hold.
     pub library: Library,
+    /// Rows that devices see instead of the world's.
+    pub table: Option<Arc<Table>>,
+    /// Devices that are alike.
+    cohorts: Vec<Cohort>,
     /// What was met.
     pub coverage: Coverage,
     /// The course of rollouts, for reports; empty unless the run is told.
@@ -270,6 +276,8 @@ impl Env {
             world: plan.world,
             sizes: plan.model_bytes.clone(),
             library: Library::default(),
+            table: None,
+            cohorts: plan.cohorts.clone(),
             coverage: Coverage::default(),
             timeline: Timeline::default(),
             quality: plan.base,
@@ -286,6 +294,28 @@ impl Env {
     /// Returns whether this bug is planted. Never without the feature.
     pub fn has(&self, plant: Plant) -> bool {
         cfg!(feature = "planted") && self.plant == Some(plant)
+    }
+
+    /// Returns a device's labels.
+    pub fn labels(&self, device: usize) -> Vec<String> {
+        match self.cohort(device) {
+            Some(cohort) => cohort.labels.clone(),
+            None => vec![format!("site=s{}", device % SITES)],
+        }
+    }
+
+    fn cohort(&self, device: usize) -> Option<&Cohort> {
+        self.cohorts.iter().find(|cohort| device < cohort.until)
+    }
+
+    /// Returns the delays after which a message of a device, or to it, arrives now.
+    pub fn deliveries(&mut self, device: usize) -> Vec<u64> {
+        // A storm is worse than any everyday link.
+        let quality = match self.cohort(device) {
+            Some(cohort) if self.quality == Quality::CALM => cohort.link,
+            _ => self.quality,
+        };
+        quality.deliveries(&mut self.rng)
     }
 
     /// Returns the bytes of a version's model.

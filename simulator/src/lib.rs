@@ -16,7 +16,7 @@
 //! decides, `case` a run as a file, `net` links, `broker` sessions, `disk`, `slots` and `images` what survives a power
 //! cut, `signatures` at the price of a hash, `workload` what devices see, `engine` the stub, `device` and `plane` the
 //! shells around the cores, `operator` the person, `checks` the invariants, `story`, `timeline` and `coverage` what
-//! happened, `sweep`, `shrink` and `crash_sweep` many runs.
+//! happened, `report` that as JUnit, JSON and a page, `sweep`, `shrink` and `crash_sweep` many runs.
 
 mod broker;
 mod case;
@@ -38,7 +38,9 @@ mod plane;
 mod plant;
 mod queue;
 mod repo;
+pub mod report;
 mod rng;
+pub mod scenario;
 mod shrink;
 mod signatures;
 mod slots;
@@ -52,7 +54,7 @@ mod world;
 pub use case::Case;
 pub use checks::Check;
 pub use coverage::Coverage;
-pub use engine::Fate;
+pub use engine::{Fate, Rates};
 pub use env::Counts;
 pub use options::{Options, Profile, parse_seed};
 pub use plan::{Plan, Wish};
@@ -62,9 +64,46 @@ pub use shrink::{Shrunk, shrink};
 pub use story::Moment;
 pub use sweep::{Ran, Sweep, Swept, usual_hours};
 pub use verdict::{Verdict, Violation};
-pub use workload::{Shift, ShiftKind, World as Inputs};
+pub use workload::{Cell, Shift, ShiftKind, Table, World as Inputs};
 
 use world::World;
+
+/// A simulated fleet that goes on while somebody watches.
+pub struct Simulation(World);
+
+impl Simulation {
+    /// Returns the fleet of a case, before anything has happened.
+    pub fn new(case: &Case) -> Self {
+        Self(World::new(case, None, true))
+    }
+
+    /// Lets everything happen up to `until`; returns `false` when the run is over.
+    pub fn advance(&mut self, until: Moment) -> bool {
+        while self.0.next_at().is_some_and(|at| at <= until.0) {
+            if !self.0.step() {
+                return false;
+            }
+        }
+        !self.0.is_over()
+    }
+
+    /// Returns the control plane's judgement while its process lives.
+    pub fn steward(&self) -> Option<&pinnace_controlplane_core::Steward> {
+        self.0.plane.steward()
+    }
+
+    /// Returns a released manifest and its model card.
+    pub fn release(&self, version: u64) -> Option<(pinnace_protocol::manifest::Manifest, String)> {
+        let release = self.0.env.repo.released(version)?;
+        let card = release.bundle.content(pinnace_protocol::manifest::Role::Card).unwrap_or_default();
+        Some((release.bundle.manifest.clone(), String::from_utf8_lossy(card).into_owned()))
+    }
+
+    /// Returns what did not hold, if anything.
+    pub fn verdict(self) -> Verdict {
+        self.0.verdict()
+    }
+}
 
 /// Runs one fleet from one seed. The same options always give the same verdict.
 ///

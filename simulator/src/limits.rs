@@ -70,3 +70,11 @@ pub const SHRINK_RUNS_MAX: u32 = 600;
 pub const RECOVERY_BOUNDARIES: u64 = 40;
 /// Violations of enumerated histories that are told.
 pub const CRASH_FAILURES_KEPT: usize = 10;
+/// Entries of a timeline that a page shows.
+pub const PAGE_MOMENTS: usize = 2_000;
+/// Bytes of a scenario that are read.
+pub const SCENARIO_MAX_BYTES: usize = 256 * 1024;
+/// Groups of a scenario's fleet.
+pub const GROUPS_MAX: usize = 64;
+/// Expectations of a scenario.
+pub const EXPECTATIONS_MAX: usize = 64;

@@ -22,6 +22,8 @@ const LATE_MS: u64 = 90_000;
 impl Quality {
     /// Everything arrives once, soon.
     pub const CALM: Self = Self { loss_permille: 0, twice_permille: 0, delay_ms: (2, 40), late_permille: 0 };
+    /// A cellular link on a bad day.
+    pub const POOR: Self = Self { loss_permille: 30, twice_permille: 20, delay_ms: (60, 1_500), late_permille: 5 };
     /// Hardly anything works.
     pub const STORM: Self = Self { loss_permille: 300, twice_permille: 150, delay_ms: (20, 8_000), late_permille: 50 };
 

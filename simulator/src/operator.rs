@@ -23,6 +23,7 @@ const GIVE_UP_MS: u64 = 60 * 60_000;
 struct Pursued {
     version: u64,
     target: String,
+    policy: RolloutPolicy,
     not_before: u64,
     impatient: bool,
     tries: u32,
@@ -34,8 +35,9 @@ struct Pursued {
 /// The operator.
 pub struct Operator {
     wishes: Vec<Pursued>,
-    policy: RolloutPolicy,
     bad: Vec<u64>,
+    /// In a scenario: whether they approve when asked; they do nothing else.
+    hands: Option<bool>,
     rng: Rng,
 }
 
@@ -45,6 +47,7 @@ impl Operator {
         let pursued = |wish: &Wish| Pursued {
             version: wish.version,
             target: wish.target.clone(),
+            policy: wish.policy.clone().unwrap_or_else(|| plan.policy.clone()),
             not_before: wish.at_ms,
             impatient: wish.impatient,
             tries: 0,
@@ -53,7 +56,7 @@ impl Operator {
         };
         let wishes = plan.wishes.iter().map(pursued).collect();
         let bad = plan.wishes.iter().map(|w| w.version).filter(|v| plan.is_bad(*v)).collect();
-        Self { wishes, policy: plan.policy.clone(), bad, rng }
+        Self { wishes, bad, hands: plan.hands, rng }
     }
 
     /// Returns what is still wished for.
@@ -100,6 +103,14 @@ impl Operator {
         let Some(cell) = newest.max_by_key(|cell| (cell.created_at_ms, cell.id.clone())) else {
             return self.create(env, plane, at);
         };
+        if let Some(approves) = self.hands.filter(|_| self.wishes[at].version > 1) {
+            return match cell.state {
+                "completed" | "rolled-back" | "rollback-stuck" => self.wishes[at].outcome = Some(cell.state.into()),
+                "paused-for-approval" if approves => self.say(env, plane, &Command::Resume(cell.id)),
+                "draft" if approves => self.say(env, plane, &Command::Approve(cell.id)),
+                _ => {}
+            };
+        }
         match cell.state {
             "completed" => self.wishes[at].outcome = Some("runs".into()),
             "paused-inconclusive" => self.decide(env, plane, at, &cell),
@@ -138,7 +149,8 @@ impl Operator {
 
     fn create(&mut self, env: &mut Env, plane: &mut Plane, at: usize) {
         let bundle = bundle_ref(self.wishes[at].version);
-        let policy = RolloutPolicy { target: self.wishes[at].target.clone(), ..self.policy.clone() };
+        let Pursued { target, policy, .. } = &self.wishes[at];
+        let policy = RolloutPolicy { target: target.clone(), ..policy.clone() };
         match plane.command(env, &Command::CreateRollout { bundle, policy }) {
             Some(Ok(Done::Created(_))) => {
                 self.wishes[at].tries += 1;

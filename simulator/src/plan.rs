@@ -19,7 +19,7 @@ const HOUR_MS: u64 = 60 * MINUTE_MS;
 const SETTLED_MS: u64 = 3 * HOUR_MS;
 
 /// A version that the operator wants on the fleet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Wish {
     /// Which version.
     pub version: u64,
@@ -29,6 +29,20 @@ pub struct Wish {
     pub impatient: bool,
     /// Label expression; empty for the whole fleet.
     pub target: String,
+    /// How; as the plan's policy when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<RolloutPolicy>,
+}
+
+/// Devices that are alike, up to an index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cohort {
+    /// The first device that is not of it; it begins where the one before ends.
+    pub until: usize,
+    /// `key=value` each.
+    pub labels: Vec<String>,
+    /// Its links outside storms.
+    pub link: Quality,
 }
 
 /// The course of a run before it runs.
@@ -56,6 +70,12 @@ pub struct Plan {
     pub hostile_permille: u32,
     /// What goes wrong, in order of time.
     pub faults: Vec<Planned>,
+    /// Devices that are alike; none when all are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cohorts: Vec<Cohort>,
+    /// Of a scenario, where nothing has to settle: whether the person approves when asked. They do nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hands: Option<bool>,
 }
 
 impl Plan {
@@ -91,6 +111,8 @@ impl Plan {
             storm: Quality::STORM,
             hostile_permille: if profile == Profile::Hostile { [5, 30, 100][faults.index(3)] } else { 0 },
             faults: faults::draw(profile, &mut faults, devices, chaos_ms),
+            cohorts: Vec::new(),
+            hands: None,
         }
     }
 
@@ -102,7 +124,13 @@ impl Plan {
 
 /// Draws what is wanted: one version, then a second, and often a third, over all devices or beside one another.
 fn draw_wishes(rng: &mut Rng, profile: Profile, chaos_ms: u64) -> Vec<Wish> {
-    let wish = |version, at_ms, impatient, target: &str| Wish { version, at_ms, impatient, target: target.into() };
+    let wish = |version, at_ms, impatient, target: &str| Wish {
+        version,
+        at_ms,
+        impatient,
+        target: target.into(),
+        policy: None,
+    };
     let first = wish(1, rng.between(MINUTE_MS, 10 * MINUTE_MS), false, "");
     if profile == Profile::Drift {
         return vec![first];

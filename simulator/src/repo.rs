@@ -1,5 +1,6 @@
 //! The image repository and the director's keys: real offline signatures, made by the trainer's own release code.
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pinnace_protocol::ids::{BundleRef, Digest, Family};
 use pinnace_protocol::manifest::{Blob, Compat, Feature, FeatureKind, Manifest, Role, SPEC, Signature, Task, Variant};
@@ -62,6 +63,8 @@ pub struct Repo {
     family: Option<Vec<u8>>,
     last: Option<(Snapshot, Timestamp)>,
     world: World,
+    /// Real bundles by version, to be released instead of made-up ones.
+    real: BTreeMap<u64, Arc<Bundle>>,
     rng: Rng,
 }
 
@@ -103,6 +106,7 @@ impl Repo {
             family: None,
             last: None,
             world: World { shift: None, ..world },
+            real: BTreeMap::new(),
             rng,
         };
         repo.publish(now_s);
@@ -121,7 +125,10 @@ impl Repo {
 
     /// Trains, signs and publishes a version.
     pub fn release(&mut self, version: u64, model_bytes: u64, now_s: u64) {
-        let bundle = train(version, model_bytes, now_s, &self.world, &mut self.rng);
+        let bundle = match self.real.get(&version) {
+            Some(real) => rename(real, version, now_s),
+            None => train(version, model_bytes, now_s, &self.world, &mut self.rng),
+        };
         let current = Current { targets: self.top.clone(), family: self.family.clone() };
         let (targets, trainer, approver) = (key(10), key(40), key(41));
         let signers = Signers { targets: Some(&targets), trainer: &trainer, approver: &approver };
@@ -143,6 +150,11 @@ impl Repo {
         }
         self.releases.insert(version, Release { bundle, manifest: done.manifest, digest, target });
         self.publish(now_s);
+    }
+
+    /// Releases these bundles instead of made-up ones.
+    pub fn use_real(&mut self, bundles: &BTreeMap<u64, Arc<Bundle>>) {
+        self.real.clone_from(bundles);
     }
 
     /// Returns a released version.
@@ -174,6 +186,15 @@ impl Repo {
 /// Returns the family's version `version`.
 pub fn bundle_ref(version: u64) -> BundleRef {
     BundleRef { family: Family::parse(FAMILY).expect(SOUND), version }
+}
+
+/// Returns a real bundle under the name that this world rolls out; its files stay as they are.
+fn rename(real: &Bundle, version: u64, now_s: u64) -> Bundle {
+    let mut bundle = real.clone();
+    let BundleRef { family, version } = bundle_ref(version);
+    (bundle.manifest.family, bundle.manifest.version, bundle.manifest.release_counter) = (family, version, version);
+    (bundle.manifest.created, bundle.manifest.compat) = (now_s, Compat::default());
+    bundle
 }
 
 /// Makes a bundle: a model of random bytes (the engine is a stub), a real reference profile, a card.

@@ -11,6 +11,39 @@ pub const SEASON_MS: u64 = 6 * 3_600_000;
 /// Milliseconds until a slow ramp has reached its full height.
 const RAMP_MS: u64 = 4 * 3_600_000;
 
+/// One value of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// A number.
+    Num(f64),
+    /// A text.
+    Cat(String),
+    /// Nothing.
+    Null,
+}
+
+/// Rows that devices see instead of this world's: each device begins at another one and goes round.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Table {
+    /// Rows, each with the features in the order of the bundle's reference profile.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// Returns the `at`-th row of a device.
+    pub fn row(&self, device: usize, at: u64) -> Vec<Value<'_>> {
+        let count = self.rows.len().max(1) as u64;
+        let place = (device as u64).wrapping_mul(7_919).wrapping_add(at) % count;
+        let cells = self.rows.get(place as usize).map(Vec::as_slice).unwrap_or_default();
+        let value = |cell| match cell {
+            &Cell::Num(number) => Value::Num(number),
+            Cell::Cat(text) => Value::Cat(text.as_str()),
+            Cell::Null => Value::Null,
+        };
+        cells.iter().map(value).collect()
+    }
+}
+
 /// How the inputs change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

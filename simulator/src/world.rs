@@ -11,6 +11,7 @@ use crate::operator::Operator;
 use crate::plane::{INTERVAL_MS, Plane};
 use crate::plant::Plant;
 use crate::rng::Rng;
+use crate::scenario::Prepared;
 use crate::story::Node;
 use crate::verdict::{Verdict, Violation};
 
@@ -60,6 +61,12 @@ impl World {
         let end_ms = u64::from(case.options.hours) * HOUR_MS;
         let (healed, finished) = (false, false);
         Self { case: case.clone(), env, devices, plane, operator, end_ms, healed, finished, events: 0 }
+    }
+
+    /// Uses real bundles and inputs.
+    pub fn use_real(&mut self, prepared: &Prepared) {
+        self.env.repo.use_real(&prepared.bundles);
+        self.env.table.clone_from(&prepared.table);
     }
 
     /// Runs until everything has settled, or something did not hold.
@@ -253,6 +260,11 @@ impl World {
         let found = self.env.checks.counted.compare_bytes();
         self.env.judge(Check::S7, Node::Plane, found);
         self.plane.draw(&mut self.env);
+        if self.case.plan.hands.is_some() {
+            // A scenario has no second phase: it ends when its time is over, and its own expectations judge it.
+            self.finished = self.env.now() >= self.end_ms;
+            return;
+        }
         if !self.healed {
             return;
         }

@@ -6,7 +6,6 @@ pub mod drift;
 pub mod events;
 pub mod publish;
 pub mod rollout;
-pub mod sim;
 pub mod train;
 pub mod up;
 

@@ -126,7 +126,7 @@ impl Device {
         env.judge(Check::S9, self.node(), found);
         env.tell(self.node(), format_args!("gets {path}"));
         let network = |why: &str| Err(FetchError::Network(why.into()));
-        let delays = env.quality.deliveries(&mut env.rng);
+        let delays = env.deliveries(self.index);
         let (delay, result) = match (env.http, delays.first()) {
             _ if self.trouble.offline => (self.rng.between(1, HTTP_TIMEOUT_MS), network("unreachable")),
             _ if !env.plane_up => (self.rng.between(1, HTTP_TIMEOUT_MS), network("refused")),

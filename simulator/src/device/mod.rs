@@ -16,7 +16,6 @@ use pinnace_protocol::topic::Down;
 
 use crate::disk::Disk;
 use crate::engine::{Engine, Fate};
-use crate::faults::SITES;
 use crate::env::{Env, Event, START_UNIX_MS, Stimulus};
 use crate::images::Images;
 use crate::repo::HARDWARE;
@@ -98,6 +97,7 @@ pub struct Device {
     images: Images,
     rng: Rng,
     rows: Rng,
+    rows_seen: u64,
 }
 
 /// What is in a device's way at the moment.
@@ -132,10 +132,10 @@ impl Device {
             agent: "sim".into(),
             device_profile: HARDWARE.into(),
             arch: "aarch64".into(),
-            labels: vec![format!("site=s{}", index % SITES)],
+            labels: env.labels(index),
             engines: vec!["stub".into()],
             memory_mib: 256,
-            bundle_max_bytes: 8 << 20,
+            bundle_max_bytes: 64 << 20,
             plane_key,
             verifier: crate::signatures::VERIFIER,
             image_root: env.repo.image_root.clone(),
@@ -174,6 +174,7 @@ impl Device {
             images: Images::Random(Rng::stream(seed, &format!("images/{index}"))),
             rng,
             rows: Rng::stream(seed, &format!("rows/{index}")),
+            rows_seen: 0,
         }
     }
 
@@ -343,8 +344,12 @@ impl Device {
         // A shell with a planted bug counts yesterday's rows.
         let seen_at = if env.has(Plant::StaleRows) { 0 } else { env.now() };
         for _ in 0..self.rows.between(WINDOW_ROWS.0, WINDOW_ROWS.1) {
-            let row = env.world.row(seen_at, &mut self.rows);
-            if live.update_row(&row).is_err() {
+            self.rows_seen += 1;
+            let counted = match &env.table {
+                Some(table) => live.update_row(&table.row(self.index, self.rows_seen)),
+                None => live.update_row(&env.world.row(seen_at, &mut self.rows)),
+            };
+            if counted.is_err() {
                 break;
             }
         }

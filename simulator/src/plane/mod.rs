@@ -15,7 +15,6 @@ use pinnace_protocol::topic::Up;
 
 use crate::checks::Check;
 use crate::env::{Env, Event, Packet};
-use crate::faults::SITES;
 use crate::limits::{FUSE_MS, PLANE_BATCH};
 use crate::plant::Plant;
 use crate::repo::HARDWARE;
@@ -279,7 +278,7 @@ impl Plane {
         if self.steward.is_none() {
             return false;
         }
-        let (name, labels) = (env.names[device].clone(), [format!("site=s{}", device % SITES)]);
+        let (name, labels) = (env.names[device].clone(), env.labels(device));
         let before = self.keyring.insert(device, key);
         self.handle(env, CoreEvent::DeviceJoined { device: &name, device_profile: HARDWARE, labels: &labels });
         let durable = self.store.has_device(&name);
