@@ -65,6 +65,11 @@ impl Library {
         Some(shared)
     }
 
+    /// Returns the first bundle that a device has opened.
+    pub fn opened(&self) -> Option<Arc<VerifiedBundle>> {
+        self.opened.values().next().cloned()
+    }
+
     /// Returns whether these bytes are what `digest` names.
     fn is(&mut self, digest: &Digest, bytes: &[u8]) -> bool {
         self.share(digest, bytes).is_some()

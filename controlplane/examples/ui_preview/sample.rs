@@ -547,6 +547,7 @@ impl Source for Sample {
                 },
                 quarantine: Vec::new(),
                 rejected_windows: 0,
+                heard: Vec::new(),
             },
             labels: vec!["site=north".into(), "canary=true".into()],
             memberships: if index < 4 { vec![self.member(3, index)] } else { Vec::new() },
