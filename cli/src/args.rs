@@ -404,6 +404,11 @@ pub enum SimCommand {
         #[arg(long, default_value = "chaos")]
         profile: String,
     },
+    /// Replay what a device recorded with `pinnace-agent run --event-log FILE`.
+    ReplayLog {
+        /// The event log.
+        file: PathBuf,
+    },
     /// Run many seeds.
     Sweep {
         /// How many.

@@ -23,6 +23,7 @@ mod disk;
 mod engine;
 mod env;
 mod faults;
+pub mod field_log;
 pub mod limits;
 mod net;
 mod operator;

@@ -1,8 +1,17 @@
-//! `pinnace sim`: fleets on virtual time. Exit codes: 0 every invariant held, 1 one was violated.
+//! `pinnace sim`: fleets on virtual time. Exit codes: 0 every invariant held, 1 one was violated, 2 unusable input,
+//! 3 the same events gave another step.
+use std::path::Path;
+
+use pinnace_simulator::field_log;
 use pinnace_simulator::{Options, Profile, Verdict};
 
 use crate::args::SimCommand;
 use crate::output::{Failure, line};
+
+/// Exit code: what was given cannot be used.
+const USAGE: u8 = 2;
+/// Exit code: the same events gave another step.
+const NONDETERMINISM: u8 = 3;
 
 /// Runs the command.
 pub fn run(command: SimCommand) -> Result<(), Failure> {
@@ -13,6 +22,7 @@ pub fn run(command: SimCommand) -> Result<(), Failure> {
             line(verdict.to_string());
             judge(&verdict)
         }
+        SimCommand::ReplayLog { file } => replay_log(&file),
         SimCommand::Sweep { seeds, first, devices, hours, profile } => {
             let mut options = options(&first, devices, hours, &profile)?;
             let started = std::time::Instant::now();
@@ -33,6 +43,29 @@ pub fn run(command: SimCommand) -> Result<(), Failure> {
             ));
             Ok(())
         }
+    }
+}
+
+fn replay_log(file: &Path) -> Result<(), Failure> {
+    let unusable = |why: String| Failure::coded(USAGE, format!("{}: {why}", file.display()));
+    let hint = "the file is what `pinnace-agent run --event-log FILE` wrote; copy it from the device";
+    let length = std::fs::metadata(file).map_err(|e| unusable(format!("{e}\n  hint: {hint}")))?.len();
+    if length > field_log::MAX_BYTES {
+        return Err(unusable(format!("{length} bytes are more than an agent writes\n  hint: {hint}")));
+    }
+    let bytes = std::fs::read(file).map_err(|e| unusable(format!("{e}\n  hint: {hint}")))?;
+    let replayed = field_log::replay(&bytes).map_err(|e| unusable(e.to_string()))?;
+    line(replayed.to_string());
+    match &replayed.differs {
+        None => Ok(()),
+        Some(_) => Err(Failure::coded(
+            NONDETERMINISM,
+            format!(
+                "the same events gave another step here than on the device\n  hint: agent {} recorded it, this is {}: other versions may judge otherwise; the same version must not, please report it with the file",
+                replayed.recorded_by,
+                env!("CARGO_PKG_VERSION")
+            ),
+        )),
     }
 }
 
