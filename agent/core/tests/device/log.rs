@@ -74,7 +74,7 @@ fn what_is_recorded_replays_to_the_same_steps() {
     let mut repo = Repo::new();
     let bundles: Vec<Bundle> = (1..4).map(|version| repo.release_with(version, 100_000, |_| {})).collect();
     let mut all = Played::default();
-    for seed in 0..40 {
+    for seed in 0..12 {
         let (bytes, starts) = live(&repo, &bundles, seed);
         let played = play(&bytes).unwrap();
         assert_eq!((played.starts, played.other), (starts, 0), "seed {seed}");
@@ -82,7 +82,7 @@ fn what_is_recorded_replays_to_the_same_steps() {
         all.starts += played.starts;
         all.turns += played.turns;
     }
-    assert!(all.turns > 10_000 && all.starts > 80, "{all:?}");
+    assert!(all.turns > 5_000 && all.starts > 24, "{all:?}");
 }
 
 #[test]
