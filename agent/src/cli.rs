@@ -91,6 +91,9 @@ pub struct RunArgs {
     /// Seconds between two reports when nothing changes.
     #[arg(long, default_value_t = 60)]
     pub heartbeat: u64,
+    /// Record every turn in this file, for `pinnace sim replay-log`; at most 64 MiB, and as much in FILE.1.
+    #[arg(long, value_name = "FILE")]
+    pub event_log: Option<PathBuf>,
     /// A file whose rows are predicted through the same router.
     #[command(flatten)]
     pub source: SourceArgs,

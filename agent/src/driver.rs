@@ -1,6 +1,6 @@
 //! The loop: feeds the core, makes its commits durable, carries out its effects.
 //!
-//! Nothing is decided here. One event is one turn; the commit is durable before any effect; a commit that fails ends
+//! Nothing is decided here. One event is one turn, on record before it is judged when a log is kept; the commit is durable before any effect; a commit that fails ends
 //! the process, and the supervisor's restart lets recovery decide.
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::event_log::EventLog;
 use crate::fetch::{Fetched, Fetcher};
 use crate::files::FileError;
 use crate::health::HealthProbe;
@@ -137,6 +138,7 @@ pub struct Driver {
     memory: Memory,
     hands: Hands,
     health: HealthProbe,
+    log: EventLog,
     started: Instant,
     tenant: TenantId,
     device: DeviceId,
@@ -156,11 +158,16 @@ impl Driver {
         memory: Memory,
         hands: Hands,
         health: HealthProbe,
+        mut log: EventLog,
     ) -> Result<Self, DriverError> {
         let started = Instant::now();
         let (tenant, device) = (config.tenant.clone(), config.device.clone());
-        let (agent, step) = Agent::recover(config, stored, now(started));
-        let mut driver = Self { agent, memory, hands, health, started, tenant, device, trial: None, promoting: None };
+        let now = now(started);
+        log.start(&config, &stored, now);
+        let (agent, step) = Agent::recover(config, stored, now);
+        log.step(&step);
+        let (trial, promoting) = (None, None);
+        let mut driver = Self { agent, memory, hands, health, log, started, tenant, device, trial, promoting };
         driver.carry_out(step, None)?;
         Ok(driver)
     }
@@ -240,7 +247,12 @@ impl Driver {
             Done::Scanned(job, present) => Event::SlotScanned { job: *job, present },
             Done::Sealed(job) => Event::SlotSealed { job: *job },
             Done::Failed(job, error) => Event::SlotFailed { job: *job, error: error.clone() },
-            Done::Loaded(job, result) => Event::Loaded { job: *job, result: result.clone() },
+            Done::Loaded(job, result) => {
+                let profile = result.as_ref().ok().and_then(|(_, profile)| profile.as_deref());
+                let result = result.as_ref().map(|(info, _)| info.clone()).map_err(Clone::clone);
+                let step = self.decide(Event::Loaded { job: *job, result }, profile);
+                return self.carry_out(step, None);
+            }
         })
     }
 
@@ -255,8 +267,7 @@ impl Driver {
             rows: closed.rows,
             sketch: closed.sketch,
         };
-        let mut step = Step::default();
-        self.agent.handle(now(self.started), Event::WindowClosed(draft), &mut step);
+        let step = self.decide(Event::WindowClosed(draft), None);
         self.carry_out(step, position)
     }
 
@@ -268,9 +279,18 @@ impl Driver {
     }
 
     fn turn(&mut self, event: Event<'_>) -> Result<(), DriverError> {
-        let mut step = Step::default();
-        self.agent.handle(now(self.started), event, &mut step);
+        let step = self.decide(event, None);
         self.carry_out(step, None)
+    }
+
+    /// Lets the core judge one event, on record before and after; `profile` is the JSON behind a layout in it.
+    fn decide(&mut self, event: Event<'_>, profile: Option<&[u8]>) -> Step {
+        let now = now(self.started);
+        self.log.turn(now, &event, profile);
+        let mut step = Step::default();
+        self.agent.handle(now, event, &mut step);
+        self.log.step(&step);
+        step
     }
 
     fn carry_out(&mut self, step: Step, extra: Option<Change>) -> Result<(), DriverError> {

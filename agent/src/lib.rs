@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod driver;
 pub mod engine;
+pub mod event_log;
 pub mod fetch;
 pub mod files;
 pub mod health;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::RunArgs;
 use crate::driver::{Driver, DriverError, Hands, Inbox, Memory};
 use crate::engine::{EngineError, Engines, LibrarySearch, ProbePolicy};
+use crate::event_log::EventLog;
 use crate::fetch::Fetcher;
 use crate::files::{self, FileError};
 use crate::health::HealthProbe;
@@ -147,7 +148,8 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         board: board.clone(),
         report_key: identity.report_key,
     };
-    let driver = Driver::recover(config, stored, memory, hands, HealthProbe::new(&home))?;
+    let log = args.event_log.as_deref().map_or_else(EventLog::off, EventLog::open);
+    let driver = Driver::recover(config, stored, memory, hands, HealthProbe::new(&home), log)?;
 
     let stop = CancellationToken::new();
     api(&args, &router, &board, revert, &stop).await?;

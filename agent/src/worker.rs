@@ -48,8 +48,8 @@ pub enum Done {
     Sealed(Job),
     /// Could not be done.
     Failed(Job, CoreSlotError),
-    /// Loaded, or not.
-    Loaded(Job, Result<LoadedInfo, Failure>),
+    /// Loaded, with the reference profile's JSON; or not.
+    Loaded(Job, Result<(LoadedInfo, Option<Vec<u8>>), Failure>),
 }
 
 /// The thread and the way to it.
@@ -137,7 +137,7 @@ impl Hands {
         }
     }
 
-    fn load(&self, slot: SlotName, released: &[u8], role: LoadRole) -> Result<LoadedInfo, Failure> {
+    fn load(&self, slot: SlotName, released: &[u8], role: LoadRole) -> Result<(LoadedInfo, Option<Vec<u8>>), Failure> {
         let failed = |code, text: String| Failure { code, text: cut(text) };
         let released = Released::from_ledger(released).map_err(|e| failed(FailCode::Integrity, e.to_string()))?;
         let (bundle, _) = self.slots.open_bundle(slot, &released).map_err(|e| failed(code_of(&e), e.to_string()))?;
@@ -147,12 +147,13 @@ impl Hands {
             engine: loaded.engine.clone(),
             layout: layout(&loaded).map_err(|e| failed(FailCode::Load, e))?,
         };
+        let profile = loaded.profile.as_ref().map(|(json, _)| json.clone());
         let placed = match role {
             LoadRole::Active => self.router.install(loaded),
             LoadRole::Candidate => self.router.set_candidate(loaded),
         };
         placed.map_err(|e| failed(FailCode::Load, e.to_string()))?;
-        Ok(info)
+        Ok((info, profile))
     }
 }
 

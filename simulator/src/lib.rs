@@ -28,6 +28,7 @@ mod disk;
 mod engine;
 mod env;
 pub mod faults;
+pub mod field_log;
 mod images;
 pub mod limits;
 mod net;

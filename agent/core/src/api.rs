@@ -60,7 +60,7 @@ pub struct Config {
 }
 
 /// How often things happen, milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intervals {
     /// Between two reports when nothing changes.
     pub heartbeat_ms: u64,
@@ -122,7 +122,7 @@ impl fmt::Display for SlotName {
 }
 
 /// Name of one ledger record.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Key {
     /// What the core knows: one CBOR document.
     State,
@@ -165,13 +165,14 @@ impl Key {
 }
 
 /// One change of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Op {
     /// Sets a record.
     Put {
         /// Which.
         key: Key,
         /// To what.
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// Removes a record.
@@ -185,11 +186,13 @@ pub enum Op {
 ///
 /// Order: floors (both slots of their file, one after the other), pointers (likewise), then all `ops` as one atomic
 /// ledger batch. Both records carry their own checksum; the shell stores the bytes as they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Batch {
     /// New content of both floor slots.
+    #[serde(with = "serde_bytes")]
     pub floors: Option<Vec<u8>>,
     /// New content of both pointer slots: enough to find a runnable model when the ledger is lost.
+    #[serde(with = "serde_bytes")]
     pub pointers: Option<Vec<u8>>,
     /// Ledger changes, in order; at most one for each key.
     pub ops: Vec<Op>,
@@ -287,7 +290,7 @@ pub enum Event<'a> {
 }
 
 /// What the shell must do, after the step's commit.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(clippy::large_enum_variant, reason = "a step holds a handful; a box would cost an allocation each")]
 pub enum Effect {
     /// Seal with the report key ([`UpMessage::seal`]) and publish, QoS 1.
@@ -334,6 +337,7 @@ pub enum Effect {
         /// Where in the blob, bytes.
         offset: u64,
         /// What.
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// Make the whole slot durable (files, folder); answer with [`Event::SlotSealed`].
@@ -352,6 +356,7 @@ pub enum Effect {
         /// Which slot.
         slot: SlotName,
         /// `Released::to_ledger` of the bundle; read it with `Released::from_ledger`.
+        #[serde(with = "serde_bytes")]
         released: Vec<u8>,
         /// What for.
         role: LoadRole,
@@ -392,18 +397,19 @@ pub enum Effect {
 }
 
 /// What a slot will hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SlotPlan {
     /// SHA-256 of the manifest: the bundle's identity.
     pub digest: Digest,
     /// The verified manifest, to be stored as it is.
+    #[serde(with = "serde_bytes")]
     pub manifest: Vec<u8>,
     /// Every blob that will be written; `Manifest::parse` of `manifest` has the chunk lists.
     pub blobs: Vec<PlannedBlob>,
 }
 
 /// One blob of a [`SlotPlan`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlannedBlob {
     /// Its SHA-256.
     pub digest: Digest,
@@ -414,7 +420,7 @@ pub struct PlannedBlob {
 }
 
 /// What a model is loaded for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum LoadRole {
     /// To serve.
     Active,
@@ -434,7 +440,7 @@ pub struct LoadedInfo {
 }
 
 /// Why a request gave no bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FetchError {
     /// The server has no such file (404).
     NotFound,
@@ -452,7 +458,7 @@ pub enum FetchError {
 }
 
 /// Why slot work could not be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SlotError {
     /// No room.
     DiskFull {
@@ -466,7 +472,7 @@ pub enum SlotError {
 }
 
 /// A closed window before it has a number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowDraft {
     /// Bundle whose reference the bins belong to.
     pub bundle: BundleRef,
@@ -479,11 +485,12 @@ pub struct WindowDraft {
     /// Rows counted.
     pub rows: u64,
     /// The encoded sketch; at most [`pinnace_protocol::limits::WINDOW_MAX_BYTES`].
+    #[serde(with = "serde_bytes")]
     pub sketch: Vec<u8>,
 }
 
 /// How important a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Level {
     /// Good to know.
     Info,
@@ -494,7 +501,7 @@ pub enum Level {
 }
 
 /// A message to the plane.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum UpMessage {
     /// "I am here".
     Hello(Hello),

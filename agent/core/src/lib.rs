@@ -6,7 +6,7 @@
 //!
 //! One file, one role: [`api`] the contract, `state` what is remembered, `recover` the start, `assign` the
 //! director's word, `image` the look-up, `fetch` the chunks, `install` the candidate's way, `trial` the verdict,
-//! `outbox` the windows, `report` what the plane is told.
+//! `outbox` the windows, `report` what the plane is told, [`log`] every turn on record.
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
@@ -19,6 +19,7 @@ mod image;
 mod install;
 mod jitter;
 pub mod limits;
+pub mod log;
 mod outbox;
 mod recover;
 mod report;
@@ -194,7 +195,8 @@ impl Agent {
 
     fn learn_layout(&mut self, info: &LoadedInfo) {
         let Some(layout) = &info.layout else { return };
-        self.layouts.retain(|known| !Arc::ptr_eq(known, layout));
+        // The same profile loaded twice is one profile; what is remembered does not depend on who holds the allocation.
+        self.layouts.retain(|known| known.fingerprint() != layout.fingerprint());
         self.layouts.insert(0, Arc::clone(layout));
         self.layouts.truncate(limits::LAYOUTS_MAX);
     }

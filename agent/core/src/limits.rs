@@ -44,3 +44,13 @@ pub const TRIES_MAX: u32 = 16;
 pub const LOG_MAX_BYTES: usize = 512;
 /// Profiles kept to merge windows by: of the active model, the candidate and the one before.
 pub const LAYOUTS_MAX: usize = 3;
+/// Bytes of an event log's file: a month of quiet turns, or a few bundles; twice that with the file before it.
+pub const EVENT_LOG_MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of an event log's file from which the next process start begins a new one: each start has at least as much.
+pub const EVENT_LOG_ROTATE_BYTES: u64 = EVENT_LOG_MAX_BYTES / 2;
+/// Bytes of one record of an event log: above the largest document a device is sent, with its names.
+pub const EVENT_RECORD_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes up to which a payload stands in the turn itself: below, its digest would not be shorter by much.
+pub const EVENT_INLINE_MAX_BYTES: usize = 256;
+/// Payloads whose digests a recording remembers, so that each is stored once: 2 MiB of memory with their tree.
+pub const EVENT_PAYLOADS_MAX: usize = 32 * 1024;

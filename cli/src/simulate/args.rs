@@ -19,6 +19,11 @@ pub enum SimCommand {
     Gate(GateArgs),
     /// Run a saved case again, up to a moment, and tell a device's story.
     Replay(ReplayArgs),
+    /// Replay what a device recorded with `pinnace-agent run --event-log FILE`.
+    ReplayLog {
+        /// The event log.
+        file: PathBuf,
+    },
     /// Make a failing case small.
     Minimize(MinimizeArgs),
     /// Run your fleet, your policy and your bundle, and check what you expect of them.

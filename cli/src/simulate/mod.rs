@@ -3,6 +3,7 @@
 //! Exit codes: 0 every invariant held, 1 one was violated, 2 what was given cannot be used, 3 the same seed went two
 //! ways, 4 the time was over before all seeds had run.
 pub mod args;
+mod field;
 mod gate;
 mod many;
 mod one;
@@ -32,6 +33,7 @@ pub async fn run(command: SimCommand) -> Result<(), Failure> {
         SimCommand::Meta(args) => many::meta(&args),
         SimCommand::Gate(args) => gate::run(&args),
         SimCommand::Replay(args) => one::replay(&args),
+        SimCommand::ReplayLog { file } => field::replay(&file),
         SimCommand::Minimize(args) => one::minimize(&args),
         SimCommand::Scenario(args) => one::scenario(&args),
         SimCommand::Serve(args) => serve::run(args).await,

@@ -8,12 +8,12 @@ use pinnace_protocol::sketch::{Column, Live, Profile, ProfileBuilder};
 use crate::repo::{Assigned, Repo};
 use crate::world::{Stimulus, World};
 
-fn profile() -> Profile {
+pub fn profile() -> Profile {
     let wind: Vec<f64> = (0..2000).map(|i| f64::from(i % 97)).collect();
     ProfileBuilder::new(100).feature("wind", Column::Numeric { values: &wind, nulls: None }, 1.0).build().unwrap()
 }
 
-fn count(profile: &Profile, window: u64) -> Live {
+pub fn count(profile: &Profile, window: u64) -> Live {
     let mut live = Live::new(profile);
     for row in 0..3 {
         live.update_numbers(&[((window * 7 + row) % 101) as f32]).unwrap();
@@ -32,7 +32,7 @@ fn offline_world() -> World {
     world
 }
 
-fn close(world: &mut World, ids: std::ops::Range<u64>, sketch: impl Fn(u64) -> Vec<u8>) {
+pub fn close(world: &mut World, ids: std::ops::Range<u64>, sketch: impl Fn(u64) -> Vec<u8>) {
     for id in ids {
         let draft = WindowDraft { rows: 3, sketch: sketch(id), ..world.draft(id) };
         world.queue.push_back(Stimulus::Window(draft));

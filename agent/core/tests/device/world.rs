@@ -15,6 +15,7 @@ use pinnace_protocol::trust::Floors;
 use crate::disk::{Disk, SlotDisk};
 use crate::plane::Plane;
 use crate::repo::{Assigned, NOW_S, Repo};
+use crate::tape::Tape;
 
 /// Turns after which a test has gone wrong.
 const TURNS_MAX: usize = 200_000;
@@ -90,6 +91,8 @@ pub struct World {
     /// Windows whose commit is durable, by their `from_unix_ms`.
     pub owed: Vec<u64>,
     pub layout: Option<std::sync::Arc<pinnace_protocol::sketch::Layout>>,
+    /// Records every start and turn when it is there.
+    pub tape: Option<Tape>,
     nonce: u64,
     highest: Floors,
 }
@@ -123,6 +126,7 @@ impl World {
             boundaries: 0,
             owed: Vec::new(),
             layout: None,
+            tape: None,
             nonce: 0,
             highest: Floors::default(),
         };
@@ -159,7 +163,14 @@ impl World {
             self.queue.clear();
             (self.link, self.serving, self.trying) = (false, None, None);
             self.now.mono = Mono(1);
-            let (agent, step) = Agent::recover(self.config(), self.disk.stored(), self.now);
+            let (config, stored) = (self.config(), self.disk.stored());
+            if let Some(tape) = &mut self.tape {
+                tape.start(&config, &stored, self.now);
+            }
+            let (agent, step) = Agent::recover(config, stored, self.now);
+            if let Some(tape) = &mut self.tape {
+                tape.step(&step);
+            }
             self.agent = Some(agent);
             if self.connects {
                 self.queue.push_back(Stimulus::LinkUp);
@@ -377,7 +388,7 @@ impl World {
             self.start();
             return true;
         };
-        let mut step = Step::default();
+        let step;
         let mut window = None;
         match self.queue.pop_front() {
             None => {
@@ -386,59 +397,68 @@ impl World {
                     return false;
                 };
                 self.pass(at.since_ms(self.now.mono));
-                agent.handle(self.now, Event::Tick, &mut step);
+                step = self.hand(&mut agent, Event::Tick);
             }
-            Some(stimulus) => {
-                let info =
-                    || LoadedInfo { variant: "fp32".into(), engine: "tract".into(), layout: self.layout.clone() };
-                match &stimulus {
-                    Stimulus::LinkUp => {
-                        self.link = true;
-                        self.nonce += 1;
-                        let mut nonce = [0; 16];
-                        nonce[..8].copy_from_slice(&self.nonce.to_le_bytes());
-                        agent.handle(self.now, Event::LinkUp { nonce }, &mut step);
-                    }
-                    Stimulus::LinkDown => {
-                        self.link = false;
-                        agent.handle(self.now, Event::LinkDown, &mut step);
-                    }
-                    Stimulus::Message(kind, payload) => {
-                        agent.handle(self.now, Event::Message { kind: *kind, payload }, &mut step);
-                    }
-                    Stimulus::Http(id, result) => {
-                        let result = result.as_deref().map_err(Clone::clone);
-                        agent.handle(self.now, Event::HttpDone { id: *id, result }, &mut step);
-                    }
-                    Stimulus::Prepared(job) => agent.handle(self.now, Event::SlotPrepared { job: *job }, &mut step),
-                    Stimulus::Scanned(job, present) => {
-                        agent.handle(self.now, Event::SlotScanned { job: *job, present }, &mut step);
-                    }
-                    Stimulus::Sealed(job) => agent.handle(self.now, Event::SlotSealed { job: *job }, &mut step),
-                    Stimulus::Failed(job, error) => {
-                        agent.handle(self.now, Event::SlotFailed { job: *job, error: error.clone() }, &mut step);
-                    }
-                    Stimulus::Loaded(job, result) => {
-                        let result = result.clone().map(|()| info());
-                        agent.handle(self.now, Event::Loaded { job: *job, result }, &mut step);
-                    }
-                    Stimulus::Trial(job, stats) => {
-                        agent.handle(self.now, Event::Trial { job: *job, stats: *stats }, &mut step);
-                    }
-                    Stimulus::Window(draft) => {
-                        window = Some(draft.from_unix_ms);
-                        agent.handle(self.now, Event::WindowClosed(draft.clone()), &mut step);
-                    }
-                    Stimulus::Revert => agent.handle(self.now, Event::LocalRevert, &mut step),
-                    Stimulus::Stopping => agent.handle(self.now, Event::Stopping, &mut step),
+            Some(stimulus) => match &stimulus {
+                Stimulus::LinkUp => {
+                    self.link = true;
+                    self.nonce += 1;
+                    let mut nonce = [0; 16];
+                    nonce[..8].copy_from_slice(&self.nonce.to_le_bytes());
+                    step = self.hand(&mut agent, Event::LinkUp { nonce });
                 }
-            }
+                Stimulus::LinkDown => {
+                    self.link = false;
+                    step = self.hand(&mut agent, Event::LinkDown);
+                }
+                Stimulus::Message(kind, payload) => {
+                    step = self.hand(&mut agent, Event::Message { kind: *kind, payload });
+                }
+                Stimulus::Http(id, result) => {
+                    let result = result.as_deref().map_err(Clone::clone);
+                    step = self.hand(&mut agent, Event::HttpDone { id: *id, result });
+                }
+                Stimulus::Prepared(job) => step = self.hand(&mut agent, Event::SlotPrepared { job: *job }),
+                Stimulus::Scanned(job, present) => {
+                    step = self.hand(&mut agent, Event::SlotScanned { job: *job, present });
+                }
+                Stimulus::Sealed(job) => step = self.hand(&mut agent, Event::SlotSealed { job: *job }),
+                Stimulus::Failed(job, error) => {
+                    step = self.hand(&mut agent, Event::SlotFailed { job: *job, error: error.clone() });
+                }
+                Stimulus::Loaded(job, result) => {
+                    let (variant, engine, layout) = ("fp32".into(), "tract".into(), self.layout.clone());
+                    let result = result.clone().map(|()| LoadedInfo { variant, engine, layout });
+                    step = self.hand(&mut agent, Event::Loaded { job: *job, result });
+                }
+                Stimulus::Trial(job, stats) => {
+                    step = self.hand(&mut agent, Event::Trial { job: *job, stats: *stats });
+                }
+                Stimulus::Window(draft) => {
+                    window = Some(draft.from_unix_ms);
+                    step = self.hand(&mut agent, Event::WindowClosed(draft.clone()));
+                }
+                Stimulus::Revert => step = self.hand(&mut agent, Event::LocalRevert),
+                Stimulus::Stopping => step = self.hand(&mut agent, Event::Stopping),
+            },
         }
         self.agent = Some(agent);
         if self.carry_out(step, window).is_err() {
             self.agent = None;
         }
         true
+    }
+
+    fn hand(&mut self, agent: &mut Agent, event: Event<'_>) -> Step {
+        if let Some(tape) = &mut self.tape {
+            tape.turn(self.now, &event);
+        }
+        let mut step = Step::default();
+        agent.handle(self.now, event, &mut step);
+        if let Some(tape) = &mut self.tape {
+            tape.step(&step);
+        }
+        step
     }
 
     pub fn pass(&mut self, ms: u64) {
