@@ -88,11 +88,6 @@ impl Ledger {
         self.durable.contains_key(key)
     }
 
-    /// Returns the durable records in key order.
-    pub fn records(&self) -> impl Iterator<Item = (&Key, &[u8])> {
-        self.durable.iter().map(|(key, bytes)| (key, bytes.as_slice()))
-    }
-
     /// Loses its oldest window: only a bug does that.
     pub fn trim(&mut self) {
         let oldest = self.durable.keys().find(|key| matches!(key, Key::Window(_))).cloned();

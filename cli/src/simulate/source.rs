@@ -87,9 +87,8 @@ fn table(file: &Path, features: &[Feature]) -> Result<Table, Failure> {
 
 /// Runs the new version beside the baseline on the rows that each sampled device begins with.
 fn measure(bundle: &Bundle, baseline: &Bundle, rows: &Table, sampled: usize) -> Result<Vec<Rates>, Failure> {
-    let profile = pinnace_firmware_targets::builtin(DEVICE_PROFILE)
-        .ok_or_else(|| Failure::error(format!("the device profile `{DEVICE_PROFILE}` is missing")))?;
-    let policy = ProbePolicy::child().map_err(|e| Failure::error(e.to_string()))?;
+    let profile = pinnace_firmware_targets::builtin(DEVICE_PROFILE)?;
+    let policy = ProbePolicy::this_program()?;
     let engines = Engines::discover(&profile, &LibrarySearch::default(), policy);
     // Through the whole virtual way, signatures and all: nothing else is let into an engine.
     let load = |bundle: &Bundle| {
