@@ -3,6 +3,8 @@ mod args;
 mod client;
 mod commands;
 mod demo;
+mod fleet;
+mod open_files;
 mod output;
 
 use std::process::ExitCode;
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
             Command::Drift(a) => commands::drift::run(a).await,
             Command::Events(a) => commands::events::run(a).await,
             Command::Agent(c) => pinnace_agent::cli::run(c).await.map_err(|e| output::Failure::error(e.to_string())),
-            Command::Sim(c) => commands::sim::run(c),
+            Command::Sim(c) => commands::sim::run(c).await,
         }
     });
     match result {

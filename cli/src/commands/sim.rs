@@ -1,12 +1,13 @@
-//! `pinnace sim`: fleets on virtual time. Exit codes: 0 every invariant held, 1 one was violated.
+//! `pinnace sim`: fleets on virtual time (exit codes: 0 every invariant held, 1 one was violated), or for load.
 use pinnace_simulator::{Options, Profile, Verdict};
 
 use crate::args::SimCommand;
 use crate::output::{Failure, line};
 
 /// Runs the command.
-pub fn run(command: SimCommand) -> Result<(), Failure> {
+pub async fn run(command: SimCommand) -> Result<(), Failure> {
     match command {
+        SimCommand::Fleet(args) => crate::fleet::run(*args).await,
         SimCommand::Run { seed, devices, hours, profile } => {
             let options = options(&seed, devices, hours, &profile)?;
             let verdict = pinnace_simulator::run(&options);
