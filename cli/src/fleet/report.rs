@@ -67,8 +67,8 @@ impl Quantiles {
 pub struct Cost {
     /// Resident memory at the end, KiB.
     rss_kib: u64,
-    /// Growth of it since the beginning, for each device.
-    rss_kib_per_device: f64,
+    /// Growth of it since the beginning, for each device, when all had joined, when all were connected, at the end.
+    rss_kib_per_device: [f64; 3],
     /// Processor seconds while devices joined, connected, and after that.
     cpu_s: [f64; 3],
     /// Processor milliseconds in all, for each device.
@@ -82,11 +82,11 @@ impl Cost {
         // A part that was not reached took nothing.
         let joined = joined.unwrap_or(end);
         let connected = connected.unwrap_or(end);
-        let grown = end.rss_kib as f64 - begun.rss_kib as f64;
+        let grown = |then: Usage| then.rss_kib as f64 - begun.rss_kib as f64;
         let parts = [joined.cpu_s - begun.cpu_s, connected.cpu_s - joined.cpu_s, end.cpu_s - connected.cpu_s];
         Some(Self {
             rss_kib: end.rss_kib,
-            rss_kib_per_device: round(grown / devices.max(1) as f64, 1),
+            rss_kib_per_device: [joined, connected, end].map(|m| round(grown(m) / devices.max(1) as f64, 1)),
             cpu_s: parts.map(|s| round(s, 2)),
             cpu_ms_per_device: round((end.cpu_s - begun.cpu_s) * 1000.0 / devices.max(1) as f64, 2),
         })
@@ -94,7 +94,11 @@ impl Cost {
 
     fn rows(self, who: &str) -> [(String, String); 2] {
         let [join, connect, rest] = self.cpu_s;
-        let memory = format!("{} KiB a device, {} MiB in all", self.rss_kib_per_device, self.rss_kib / 1024);
+        let [joined, connected, end] = self.rss_kib_per_device;
+        let memory = format!(
+            "{end} KiB a device ({joined} when joined, {connected} when connected), {} MiB in all",
+            self.rss_kib / 1024
+        );
         let time = format!(
             "{} ms a device ({join} s joining, {connect} s connecting, {rest} s after)",
             self.cpu_ms_per_device
