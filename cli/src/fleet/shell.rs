@@ -2,6 +2,7 @@
 //!
 //! As in the agent's driver, one event is one turn and the commit comes before the effects; slot work is done at once
 //! and its results wait in a queue until the turn is over.
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -352,14 +353,13 @@ impl Shell {
         }
         counters.sent.add(1);
         match message {
-            UpMessage::Window(window) => {
-                if self.sent.contains_key(&window.seq) {
-                    counters.resent.add(1);
-                } else {
+            UpMessage::Window(window) => match self.sent.entry(window.seq) {
+                Entry::Occupied(_) => counters.resent.add(1),
+                Entry::Vacant(first) => {
                     counters.published.add(1);
-                    self.sent.insert(window.seq, Instant::now());
+                    first.insert(Instant::now());
                 }
-            }
+            },
             UpMessage::Report(report) => self.told(report),
             UpMessage::Hello(_) | UpMessage::Want(_) => {}
         }
