@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 /// Messages waiting to be sent; beyond it they are dropped and the core sends again.
 const QUEUE_MAX: usize = 256;
 /// Publishes under way without the broker's acknowledgement: what our broker takes at once. The client keeps a slot of
-/// about 250 bytes for each that there may be, 16 MB when this is not bounded.
+/// some 200 bytes for each that there may be: for 65,536 of them, over 10 MB, when this is not bounded.
 const INFLIGHT_MAX: u16 = 64;
 /// First wait after a lost connection.
 const BACKOFF_FIRST_MS: u64 = 500;
