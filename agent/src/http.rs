@@ -11,6 +11,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Time of one whole request; long bodies are asked for in ranges.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
+/// TLS sessions kept to be resumed: broker and device address, eight tickets each.
+const SESSIONS: usize = 16;
+
 /// Says why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -38,7 +41,7 @@ pub fn tls_config(ca_pem: &str, identity: Option<(&str, &str)>) -> Result<Arc<ru
         .with_safe_default_protocol_versions()
         .map_err(|e| bad("the protocol versions")(e.to_string()))?
         .with_root_certificates(roots);
-    let config = match identity {
+    let mut config = match identity {
         None => builder.with_no_client_auth(),
         Some((cert_pem, key_pem)) => {
             let chain = CertificateDer::pem_slice_iter(cert_pem.as_bytes())
@@ -49,6 +52,7 @@ pub fn tls_config(ca_pem: &str, identity: Option<(&str, &str)>) -> Result<Arc<ru
             builder.with_client_auth_cert(chain, key).map_err(|e| bad("the device certificate")(e.to_string()))?
         }
     };
+    config.resumption = rustls::client::Resumption::in_memory_sessions(SESSIONS);
     Ok(Arc::new(config))
 }
 

@@ -60,64 +60,36 @@ pub async fn join(
     let anchor = fetch_anchor(&token).await?;
 
     // Kept before it is sent: when the answer is lost, the very same request gets the same certificate again.
-    let pending = match Pending::load(home)?.filter(|p| p.request.secret == token.secret && p.request.device == device)
-    {
+    let kept = load_pending(home)?.filter(|p| p.request.secret == token.secret && p.request.device == device);
+    let pending = match kept {
         Some(pending) => pending,
-        None => Pending::make(home, &token, device, device_profile, labels)?,
+        None => {
+            let pending = Pending::new(&token, device, device_profile, labels)?;
+            store_pending(home, &pending)?;
+            pending
+        }
     };
-    let request = &pending.request;
-    let url = format!("{}{JOIN_PATH}", anchor.https_url);
     let client = http::client(Some(http::tls_config(&anchor.ca_pem, None)?))?;
-    let response = client.post(&url).json(request).send().await.map_err(|e| unreachable(&url, &e))?;
-    let ok = response.status().is_success();
-    let status = response.status();
-    let body = http::read_body(response, REPLY_MAX_BYTES).await.map_err(|why| JoinError::Unreachable { url, why })?;
-    if !ok {
-        return Err(JoinError::Refused(problem_text(status.as_u16(), &body)));
-    }
-    let reply: JoinReply = serde_json::from_slice(&body).map_err(|e| {
-        JoinError::Refused(format!(
-            "its answer does not parse: {e}\n  hint: update the older of agent and control plane"
-        ))
-    })?;
-    let identity = Identity {
-        device: DeviceRecord {
-            tenant: reply.tenant,
-            device: reply.device,
-            device_profile: request.device_profile.clone(),
-            labels: request.labels.clone(),
-        },
-        anchor,
-        cert_pem: reply.certificate_pem,
-        key_pem: pending.key_pem.clone(),
-        report_key: ReportKey::from_bytes(&pending.report_seed),
-    };
+    let identity = pending.send(&client, &anchor).await?;
     identity.save(home)?;
-    Pending::forget(home)?;
+    forget_pending(home)?;
     Ok(identity)
 }
 
-/// A request that was made and may have been answered: its keys and its exact content.
+/// A request to join with its keys: made once, sent until it is answered.
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Pending {
+pub struct Pending {
     request: JoinRequest,
     key_pem: String,
     report_seed: [u8; 32],
 }
 
 impl Pending {
-    fn path(home: &Path) -> PathBuf {
-        home.join("join.pending")
-    }
-
-    fn load(home: &Path) -> Result<Option<Self>, JoinError> {
-        let bytes = files::read_bounded(&Self::path(home), REPLY_MAX_BYTES as u64).map_err(IdentityError::from)?;
-        // A damaged one is made anew: the worst is that the token was used up.
-        Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok()))
-    }
-
-    fn make(
-        home: &Path,
+    /// Makes fresh keys and the request for them.
+    ///
+    /// # Errors
+    /// [`JoinError::Key`] when the system's random source does not answer.
+    pub fn new(
         token: &JoinToken,
         device: DeviceId,
         device_profile: &str,
@@ -138,24 +110,78 @@ impl Pending {
             device_profile: device_profile.into(),
             labels,
         };
-        let pending = Self { request, key_pem: key.serialize_pem(), report_seed };
-        let bytes = serde_json::to_vec(&pending).map_err(|e| JoinError::Key(e.to_string()))?;
-        files::create_dir(home).map_err(IdentityError::from)?;
-        files::replace(&Self::path(home), &bytes, 0o600).map_err(IdentityError::from)?;
-        Ok(pending)
+        Ok(Self { request, key_pem: key.serialize_pem(), report_seed })
     }
 
-    fn forget(home: &Path) -> Result<(), JoinError> {
-        match std::fs::remove_file(Self::path(home)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(IdentityError::from(FileError::new("remove", &Self::path(home), e)).into())
-            }
-            _ => Ok(()),
+    /// Sends the request to the plane of `anchor` and returns the identity that it gives.
+    ///
+    /// `client` trusts the anchor's certificate authority.
+    ///
+    /// # Errors
+    /// [`JoinError`]; the same request may be sent again.
+    pub async fn send(&self, client: &reqwest::Client, anchor: &Anchor) -> Result<Identity, JoinError> {
+        let request = &self.request;
+        let url = format!("{}{JOIN_PATH}", anchor.https_url);
+        // A device asks once: the plane need not keep the connection.
+        let asked = client.post(&url).header("connection", "close").json(request);
+        let response = asked.send().await.map_err(|e| unreachable(&url, &e))?;
+        let status = response.status();
+        let body =
+            http::read_body(response, REPLY_MAX_BYTES).await.map_err(|why| JoinError::Unreachable { url, why })?;
+        if !status.is_success() {
+            return Err(JoinError::Refused(problem_text(status.as_u16(), &body)));
         }
+        let reply: JoinReply = serde_json::from_slice(&body).map_err(|e| {
+            JoinError::Refused(format!(
+                "its answer does not parse: {e}\n  hint: update the older of agent and control plane"
+            ))
+        })?;
+        Ok(Identity {
+            device: DeviceRecord {
+                tenant: reply.tenant,
+                device: reply.device,
+                device_profile: request.device_profile.clone(),
+                labels: request.labels.clone(),
+            },
+            anchor: anchor.clone(),
+            cert_pem: reply.certificate_pem,
+            key_pem: self.key_pem.clone(),
+            report_key: ReportKey::from_bytes(&self.report_seed),
+        })
     }
 }
 
-async fn fetch_anchor(token: &JoinToken) -> Result<Anchor, JoinError> {
+fn pending_path(home: &Path) -> PathBuf {
+    home.join("join.pending")
+}
+
+fn load_pending(home: &Path) -> Result<Option<Pending>, JoinError> {
+    let bytes = files::read_bounded(&pending_path(home), REPLY_MAX_BYTES as u64).map_err(IdentityError::from)?;
+    // A damaged one is made anew: the worst is that the token was used up.
+    Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok()))
+}
+
+fn store_pending(home: &Path, pending: &Pending) -> Result<(), JoinError> {
+    let bytes = serde_json::to_vec(pending).map_err(|e| JoinError::Key(e.to_string()))?;
+    files::create_dir(home).map_err(IdentityError::from)?;
+    files::replace(&pending_path(home), &bytes, 0o600).map_err(IdentityError::from)?;
+    Ok(())
+}
+
+fn forget_pending(home: &Path) -> Result<(), JoinError> {
+    match std::fs::remove_file(pending_path(home)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(IdentityError::from(FileError::new("remove", &pending_path(home), e)).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the trust anchor that the token names, checked against its hash.
+///
+/// # Errors
+/// [`JoinError`] when the plane does not answer or gives another one.
+pub async fn fetch_anchor(token: &JoinToken) -> Result<Anchor, JoinError> {
     let url = format!("{}{ANCHOR_PATH}", token.url);
     // Plain HTTP is enough: the token carries the hash of these bytes.
     let response = http::client(None)?.get(&url).send().await.map_err(|e| unreachable(&url, &e))?;

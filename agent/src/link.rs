@@ -17,6 +17,9 @@ use tokio::sync::mpsc;
 
 /// Messages waiting to be sent; beyond it they are dropped and the core sends again.
 const QUEUE_MAX: usize = 256;
+/// Publishes under way without the broker's acknowledgement: what our broker takes at once. The client keeps a slot of
+/// some 200 bytes for each that there may be: for 65,536 of them, over 10 MB, when this is not bounded.
+const INFLIGHT_MAX: u16 = 64;
 /// First wait after a lost connection.
 const BACKOFF_FIRST_MS: u64 = 500;
 /// Longest wait between attempts.
@@ -93,6 +96,7 @@ pub fn start(config: LinkConfig, events: mpsc::Sender<LinkEvent>) -> Sender {
         .set_clean_start(true)
         .set_connection_timeout(CONNECT_LIMIT_S)
         .set_max_packet_size(Some(packet_max))
+        .set_outgoing_inflight_upper_limit(INFLIGHT_MAX)
         .set_request_channel_capacity(QUEUE_MAX);
     let (client, eventloop) = AsyncClient::new(options, QUEUE_MAX);
     let sender =

@@ -48,7 +48,7 @@ pub enum Command {
     /// Run this program as a device's agent (the same as `pinnace-agent`).
     #[command(subcommand)]
     Agent(pinnace_agent::cli::AgentCommand),
-    /// Simulate fleets on virtual time, every failure replayable from its seed.
+    /// Simulate fleets: on virtual time, every failure replayable from its seed; or real connections, for load.
     #[command(subcommand)]
     Sim(crate::simulate::args::SimCommand),
 }

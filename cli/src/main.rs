@@ -3,6 +3,8 @@ mod args;
 mod client;
 mod commands;
 mod demo;
+mod fleet;
+mod open_files;
 mod output;
 mod simulate;
 

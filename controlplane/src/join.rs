@@ -1,9 +1,11 @@
 //! Letting devices in: invitation, certificate, renewal. Invitations are stored as hashes and work once.
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
 use pinnace_protocol::join::{JoinReply, JoinRequest, JoinToken};
 use pinnace_protocol::limits::{LABELS_MAX, TEXT_MAX_BYTES};
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 
 use crate::ca::{CaError, CertificateAuthority, Identity, Peer, Serial};
 use crate::driver::{Clock, DriverError, DriverHandle, parse_key};
@@ -76,6 +78,8 @@ pub struct Admissions {
     deny: DenyList,
     /// Where the anchor is, and what its bytes hash to: both go into every invitation.
     anchor: (String, Digest),
+    /// Devices that ever joined: read once, for it takes reading all of them.
+    enrolled: OnceCell<AtomicI64>,
 }
 
 impl Admissions {
@@ -89,7 +93,7 @@ impl Admissions {
         deny: DenyList,
         anchor: (String, Digest),
     ) -> Self {
-        Self { ca, tenant, clock, driver, reader, deny, anchor }
+        Self { ca, tenant, clock, driver, reader, deny, anchor, enrolled: OnceCell::const_new() }
     }
 
     /// Makes an invitation. Returns it with its end, seconds since 1970; only its hash is kept.
@@ -143,7 +147,8 @@ impl Admissions {
             }
             (Some(_) | None, _) => {}
         }
-        if known.is_none() && self.reader.enrolled_count().await? >= DEVICES_MAX {
+        let enrolled = self.enrolled().await?;
+        if known.is_none() && enrolled.load(Ordering::Relaxed) >= DEVICES_MAX {
             return Err(JoinError::TooMany("devices"));
         }
         let issued = self.ca.issue_device(&request.csr_pem, &self.tenant, &request.device, now)?;
@@ -161,6 +166,8 @@ impl Admissions {
         self.driver.admit(admission, request.labels.clone()).await?;
         if known.is_some() {
             self.refresh_deny_list().await?;
+        } else {
+            enrolled.fetch_add(1, Ordering::Relaxed);
         }
         tracing::info!(device = %request.device, profile = %request.device_profile, "a device joined");
         Ok(self.reply(&request.device, issued.certificate_pem))
@@ -201,6 +208,10 @@ impl Admissions {
         let revoked = self.reader.revoked(self.clock.unix_s()).await?;
         self.deny.replace(revoked.iter().filter_map(|c| Serial::from_hex(&c.serial)));
         Ok(())
+    }
+
+    async fn enrolled(&self) -> Result<&AtomicI64, StoreError> {
+        self.enrolled.get_or_try_init(|| async { Ok(AtomicI64::new(self.reader.enrolled_count().await?)) }).await
     }
 
     fn reply(&self, device: &DeviceId, certificate_pem: String) -> JoinReply {

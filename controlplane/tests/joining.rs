@@ -149,3 +149,40 @@ async fn writing_needs_the_token_and_reading_an_address() {
     let (status, _) = plane.post("/v1/rollouts", json!({ "bundle": "x".repeat(2 << 20) })).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joins_that_come_together_share_a_transaction_and_never_an_invitation() {
+    const ROUNDS: usize = 8;
+    const RIVALS: usize = 4;
+    let dir = tempfile::tempdir().unwrap();
+    let plane = Plane::start(dir.path()).await;
+    for round in 0..ROUNDS {
+        // Some rivals for one invitation, among as many devices with one of their own.
+        let contested = JoinToken::parse(&plane.invite().await).unwrap();
+        let anchor = fetch_anchor(&contested).await;
+        let mut joins = Vec::new();
+        for rival in 0..RIVALS {
+            let own = JoinToken::parse(&plane.invite().await).unwrap();
+            joins.push(join_request(&own, &format!("honest-{round}-{rival}")).0);
+            joins.push(join_request(&contested, &format!("rival-{round}-{rival}")).0);
+        }
+        let tasks: Vec<_> = joins
+            .into_iter()
+            .map(|request| {
+                let anchor = anchor.clone();
+                tokio::spawn(async move { (request.device.to_string(), post_join(&anchor, &request).await.0) })
+            })
+            .collect();
+        let mut admitted = 0;
+        for task in tasks {
+            let (name, status) = task.await.unwrap();
+            match name.starts_with("honest") {
+                true => assert_eq!(status, StatusCode::OK, "{name}"),
+                false if status == StatusCode::OK => admitted += 1,
+                false => assert_eq!(status, StatusCode::FORBIDDEN, "{name}"),
+            }
+        }
+        assert_eq!(admitted, 1, "round {round}");
+    }
+    assert_eq!(plane.get("/v1/devices").await["total"], ROUNDS * (RIVALS + 1));
+}

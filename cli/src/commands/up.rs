@@ -20,6 +20,9 @@ pub async fn run(args: UpArgs) -> Result<(), Failure> {
             Mqtt::External { host, port }
         }
     };
+    // Every device is a connection: without this a fleet ends at about a thousand.
+    let files = crate::open_files::raise();
+    tracing::debug!(files, "open files allowed");
     let interval = args.interval_windows.map_or(IntervalBy::Seconds(args.interval), IntervalBy::Windows);
     let config = Config {
         data_dir: args.data.clone(),

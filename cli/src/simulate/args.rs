@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::args::{Format, Plane};
+
 /// `pinnace sim`.
 #[derive(Subcommand)]
 pub enum SimCommand {
@@ -30,6 +32,8 @@ pub enum SimCommand {
     Scenario(ScenarioArgs),
     /// Show a simulated fleet in the dashboard.
     Serve(ServeArgs),
+    /// Connect many light devices of the real protocol to a running control plane, for load.
+    Fleet(Box<FleetArgs>),
 }
 
 /// A fleet.
@@ -203,4 +207,54 @@ pub struct ServeArgs {
     /// Where the dashboard listens.
     #[arg(long, default_value = "127.0.0.1:7979")]
     pub listen: SocketAddr,
+}
+
+/// `pinnace sim fleet`.
+#[derive(Args)]
+pub struct FleetArgs {
+    /// Devices.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::fleet::limits::DEVICES_MAX)))]
+    pub devices: u32,
+    /// First part of their names; a number follows.
+    #[arg(long, default_value = "light")]
+    pub prefix: String,
+    /// Hardware class they say they are.
+    #[arg(long, default_value = "x86-gateway")]
+    pub profile: String,
+    /// Labels, `key=value`.
+    #[arg(long, default_value = "fleet=light")]
+    pub label: Vec<String>,
+    /// Seconds between two reports of a device when nothing changes.
+    #[arg(long, default_value_t = 60)]
+    pub heartbeat: u64,
+    /// Seconds of one statistics window; 0 for none.
+    #[arg(long, default_value_t = 300)]
+    pub window: u64,
+    /// Rows of one window.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::fleet::limits::ROWS_MAX)))]
+    pub rows: u32,
+    /// Devices whose trials report errors, per mille.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub failing: u32,
+    /// Devices that begin to connect in a second.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub connect_rate: u32,
+    /// Connect to this broker (`host:port`) instead of the one that the control plane names.
+    #[arg(long)]
+    pub broker: Option<String>,
+    /// Folder to keep identities in, so that the next run need not join again.
+    #[arg(long)]
+    pub home: Option<PathBuf>,
+    /// End this many seconds after the devices have connected.
+    #[arg(long)]
+    pub seconds: Option<u64>,
+    /// Process id of the control plane on this machine, to tell what it uses.
+    #[arg(long)]
+    pub plane_pid: Option<u32>,
+    /// Print the last table as JSON; everything else goes to standard error.
+    #[arg(long)]
+    pub json: bool,
+    /// The control plane.
+    #[command(flatten)]
+    pub plane: Plane,
 }

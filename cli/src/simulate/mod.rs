@@ -37,6 +37,7 @@ pub async fn run(command: SimCommand) -> Result<(), Failure> {
         SimCommand::Minimize(args) => one::minimize(&args),
         SimCommand::Scenario(args) => one::scenario(&args),
         SimCommand::Serve(args) => serve::run(args).await,
+        SimCommand::Fleet(args) => crate::fleet::run(*args).await,
     }
 }
 

@@ -3,7 +3,6 @@ use std::sync::Arc;
 
 use pinnace_controlplane_core::Steward;
 use pinnace_controlplane_core::api::{Command, Done, Refusal};
-use pinnace_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::registry::{Candidate, release::Judged};
@@ -119,6 +118,5 @@ impl DriverHandle {
 pub(super) struct Waiting {
     pub(super) commands: std::collections::BTreeMap<u64, oneshot::Sender<Result<Done, DriverError>>>,
     pub(super) durable: Vec<oneshot::Sender<Result<(), DriverError>>>,
-    pub(super) admitted: Vec<(DeviceId, String)>,
     pub(super) adopt: Option<Arc<crate::registry::Published>>,
 }

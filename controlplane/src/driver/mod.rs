@@ -115,6 +115,19 @@ struct Turn {
     events: u64,
 }
 
+impl Turn {
+    /// Returns whether more may share this transaction. New metadata end it: the next release builds on them.
+    fn takes_more(&self) -> bool {
+        let work = self.events + self.extras.len() as u64;
+        work > 0 && work < limits::BATCH_EVENTS as u64 && self.waiting.adopt.is_none()
+    }
+
+    /// Returns whether this transaction uses an invitation up already.
+    fn uses(&self, token: &str) -> bool {
+        self.extras.iter().any(|extra| matches!(extra, Extra::Admit(a) if a.token == token))
+    }
+}
+
 impl Driver {
     /// Makes the driver around a recovered steward; also returns its door.
     pub fn new(parts: Parts, steward: Steward, link: mpsc::Receiver<FromLink>) -> (Self, DriverHandle) {
@@ -152,9 +165,11 @@ impl Driver {
                     self.handle(&Event::Tick, &mut turn);
                 }
             }
-            while turn.events > 0 && turn.events < limits::BATCH_EVENTS as u64 {
+            while turn.takes_more() {
                 if let Ok(message) = self.link.try_recv() {
                     self.take_message(message, &mut turn);
+                } else if let Ok(request) = self.requests.try_recv() {
+                    self.take_request(request, &mut turn).await?;
                 } else {
                     break;
                 }
@@ -226,13 +241,14 @@ impl Driver {
             }
             Request::Admit { admission, labels, reply } => {
                 // Only this task uses invitations up, so what is open now is open when the transaction is written.
-                if !self.parts.writer.token_is_open(&admission.token, admission.now).await? {
+                if turn.uses(&admission.token)
+                    || !self.parts.writer.token_is_open(&admission.token, admission.now).await?
+                {
                     // When the asker has gone, nobody wants the answer.
                     drop(reply.send(Err(DriverError::Token)));
                     return Ok(());
                 }
                 let (device, profile) = (admission.device.clone(), admission.device_profile.clone());
-                turn.waiting.admitted.push((device.clone(), admission.report_key.clone()));
                 turn.waiting.durable.push(reply);
                 turn.extras.push(Extra::Admit(admission));
                 self.handle(&Event::DeviceJoined { device: &device, device_profile: &profile, labels: &labels }, turn);
@@ -263,13 +279,15 @@ impl Driver {
             self.parts.registry.adopt(published);
         }
         for extra in &turn.extras {
-            if let Extra::Revoke { device, .. } = extra {
-                self.parts.keyring.remove(device);
-            }
-        }
-        for (device, key) in turn.waiting.admitted.drain(..) {
-            if let Some(key) = parse_key(&key) {
-                self.parts.keyring.insert(device, key);
+            // In their order: a device may be let in and sent away in one transaction.
+            match extra {
+                Extra::Revoke { device, .. } => self.parts.keyring.remove(device),
+                Extra::Admit(admission) => {
+                    if let Some(key) = parse_key(&admission.report_key) {
+                        self.parts.keyring.insert(admission.device.clone(), key);
+                    }
+                }
+                Extra::Metadata { .. } | Extra::Director { .. } | Extra::Renew { .. } | Extra::Invite { .. } => {}
             }
         }
         for (index, effect) in turn.step.then.drain(..).enumerate() {

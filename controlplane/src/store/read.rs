@@ -60,6 +60,12 @@ fn uint(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
+/// Counts the invitations that may be used.
+pub(super) const OPEN_TOKENS: &str = "SELECT count(*) FROM token WHERE used_by IS NULL AND expires > ?";
+/// Finds the certificates that must be refused.
+pub(super) const REVOKED: &str =
+    "SELECT serial, device, not_after, revoked, pem FROM certificate WHERE revoked IS NOT NULL AND not_after > ?";
+
 impl Reader {
     pub(super) const fn new(pool: SqlitePool) -> Self {
         Self(pool)
@@ -91,11 +97,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub async fn open_tokens(&self, now: u64) -> Result<i64, StoreError> {
-        sqlx::query_scalar("SELECT count(*) FROM token WHERE used_by IS NULL AND expires > ?")
-            .bind(int(now))
-            .fetch_one(&self.0)
-            .await
-            .map_err(sql("count invitations"))
+        sqlx::query_scalar(OPEN_TOKENS).bind(int(now)).fetch_one(&self.0).await.map_err(sql("count invitations"))
     }
 
     /// Returns the joined devices whose certificate is not revoked, by name.
@@ -113,7 +115,7 @@ impl Reader {
         rows.into_iter().map(read_device).collect()
     }
 
-    /// Returns how many devices ever joined.
+    /// Returns how many devices ever joined. Reads all of them.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -153,13 +155,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub async fn revoked(&self, now: u64) -> Result<Vec<StoredCertificate>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT serial, device, not_after, revoked, pem FROM certificate WHERE revoked IS NOT NULL AND not_after > ?",
-        )
-        .bind(int(now))
-        .fetch_all(&self.0)
-        .await
-        .map_err(sql("read certificates"))?;
+        let rows = sqlx::query(REVOKED).bind(int(now)).fetch_all(&self.0).await.map_err(sql("read certificates"))?;
         rows.into_iter().map(read_certificate).collect::<Result<_, _>>().map_err(sql("read certificates"))
     }
 

@@ -39,6 +39,12 @@ CREATE TABLE IF NOT EXISTS certificate (
 ) WITHOUT ROWID;
 
 -- Repository metadata by file name; what is here is published.
+-- A fleet joins within minutes: nothing that one device needs may read the rows of all others.
+CREATE INDEX IF NOT EXISTS token_ended         ON token (expires);
+CREATE INDEX IF NOT EXISTS token_open          ON token (expires) WHERE used_by IS NULL;
+CREATE INDEX IF NOT EXISTS certificate_of      ON certificate (device);
+CREATE INDEX IF NOT EXISTS certificate_revoked ON certificate (not_after) WHERE revoked IS NOT NULL;
+
 CREATE TABLE IF NOT EXISTS metadata (
     repository TEXT NOT NULL,           -- image or director
     name       TEXT NOT NULL,

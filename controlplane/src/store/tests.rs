@@ -91,3 +91,19 @@ async fn a_full_disk_refuses_one_transaction_and_spoils_none_after_it() {
     writer.commit(&none, &[large]).await.unwrap();
     assert_eq!(reader.metadata("image").await.unwrap()["big"].len(), 1 << 20);
 }
+
+#[tokio::test]
+async fn a_join_reads_no_rows_of_other_devices() {
+    use sqlx::Row as _;
+    let (dir, writer, reader) = temp().await;
+    drop((writer, reader));
+    let path = dir.path().join("plane.sqlite");
+    let mut raw = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&path)).await.unwrap();
+    for statement in [write::FORGET_TOKENS, write::REVOKE, read::OPEN_TOKENS, read::REVOKED] {
+        let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        for step in sqlx::query(plan).fetch_all(&mut raw).await.unwrap() {
+            let detail: String = step.get("detail");
+            assert!(!detail.starts_with("SCAN"), "{statement}: {detail}");
+        }
+    }
+}

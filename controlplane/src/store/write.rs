@@ -81,6 +81,11 @@ pub enum Extra {
     },
 }
 
+/// Forgets ended invitations.
+pub(super) const FORGET_TOKENS: &str = "DELETE FROM token WHERE expires < ?";
+/// Voids the certificates of a device.
+pub(super) const REVOKE: &str = "UPDATE certificate SET revoked = ? WHERE device = ? AND revoked IS NULL";
+
 /// Writes; owned by the driver.
 #[derive(Debug)]
 pub struct Writer {
@@ -300,7 +305,7 @@ async fn write_extra(tx: &mut SqliteTransaction<'_>, extra: &Extra) -> Result<()
                 .map_err(sql("write device"))?;
         }
         Extra::Invite { hash, device, created, expires } => {
-            sqlx::query("DELETE FROM token WHERE expires < ?")
+            sqlx::query(FORGET_TOKENS)
                 .bind(int(*created))
                 .execute(&mut **tx)
                 .await
@@ -315,7 +320,7 @@ async fn write_extra(tx: &mut SqliteTransaction<'_>, extra: &Extra) -> Result<()
                 .map_err(sql("write invitation"))?;
         }
         Extra::Revoke { device, now } => {
-            sqlx::query("UPDATE certificate SET revoked = ? WHERE device = ? AND revoked IS NULL")
+            sqlx::query(REVOKE)
                 .bind(int(*now))
                 .bind(device.as_str())
                 .execute(&mut **tx)
@@ -342,12 +347,7 @@ async fn admit(tx: &mut SqliteTransaction<'_>, a: &Admission) -> Result<(), Stor
         return Err(StoreError::TokenUsed);
     }
     // A device that joins anew speaks with its new certificate alone.
-    sqlx::query("UPDATE certificate SET revoked = ? WHERE device = ? AND revoked IS NULL")
-        .bind(int(a.now))
-        .bind(a.device.as_str())
-        .execute(&mut **tx)
-        .await
-        .map_err(sql("revoke"))?;
+    sqlx::query(REVOKE).bind(int(a.now)).bind(a.device.as_str()).execute(&mut **tx).await.map_err(sql("revoke"))?;
     certificate(tx, &a.device, &a.serial, a.not_after, &a.pem).await?;
     sqlx::query(
         "INSERT OR REPLACE INTO enrolled (device, report_key, device_profile, joined, serial) VALUES (?, ?, ?, ?, ?)",
