@@ -90,12 +90,17 @@ pub struct Replayed {
 
 impl fmt::Display for Replayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device, recorded_by, starts, turns, compared, .. } = self;
+        let Self { device, recorded_by, .. } = self;
+        if self.starts == 0 {
+            return f.write_str("nothing is on record: the agent ended before its first start was");
+        }
+        let (turns, starts) = (count(self.turns, "turn"), count(self.starts, "start"));
+        let compared = count(self.compared, "step");
         writeln!(f, "{device}, recorded by agent {recorded_by}")?;
         for told in &self.last {
             writeln!(f, "    {told}")?;
         }
-        write!(f, "  {turns} turns of {starts} starts, {compared} steps compared: ")?;
+        write!(f, "  {turns} of {starts}, {compared} compared: ")?;
         match &self.differs {
             None => f.write_str("all equal")?,
             Some(d) => write!(f, "{} of turn {} of start {} differs, at: {}", d.what, d.turn, d.start, d.event)?,
@@ -262,9 +267,8 @@ fn step_words(step: &Step) -> Vec<String> {
         let floors = batch.floors.iter().map(|_| "floors".to_string());
         let pointers = batch.pointers.iter().map(|_| "pointers".to_string());
         let ops = batch.ops.iter().map(|op| match op {
-            Op::Put { key: Key::State, .. } => "state".into(),
-            Op::Put { key, .. } => key.to_text(),
-            Op::Delete { key } => format!("no {}", key.to_text()),
+            Op::Put { key, .. } => key_words(key),
+            Op::Delete { key } => format!("no {}", key_words(key)),
         });
         words.push(format!("commits {}", several(floors.chain(pointers).chain(ops).collect())));
     }
@@ -274,6 +278,21 @@ fn step_words(step: &Step) -> Vec<String> {
         words.push(format!("and {} more effects", effects.len() - EFFECTS_TOLD));
     }
     words
+}
+
+fn key_words(key: &Key) -> String {
+    match key {
+        Key::State => "state".into(),
+        Key::Manifest => "the candidate's manifest".into(),
+        Key::DirectorRoot => "the director's root".into(),
+        Key::Meta(name) => format!("document {name}"),
+        Key::Window(seq) => format!("window {seq}"),
+    }
+}
+
+/// Returns a number of things in words.
+fn count(number: u64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 fn several(names: Vec<String>) -> String {

@@ -99,6 +99,13 @@ fn a_step_that_depends_on_what_is_no_event_is_found_where_it_happened() {
 }
 
 #[test]
+fn a_log_without_a_start_says_so() {
+    let replayed = replay(&MAGIC).unwrap();
+    assert_eq!((replayed.starts, &replayed.end), (0, &End::Whole));
+    assert!(replayed.to_string().starts_with("nothing is on record"), "{replayed}");
+}
+
+#[test]
 fn what_is_no_whole_log_is_refused_with_a_hint() {
     let (bytes, _) = record(5, None);
     let mut flipped = bytes.clone();

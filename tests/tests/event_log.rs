@@ -1,10 +1,39 @@
 //! An event log that a real agent recorded, through a rollout and a kill, replays to the same steps.
+use pinnace_protocol::ids::Digest;
 use pinnace_tests::agent::Agent;
 use pinnace_tests::bundles::train;
 use pinnace_tests::data::{RAIN, weather};
 use pinnace_tests::plane::Plane;
 use pinnace_tests::process::pinnace;
 use pinnace_tests::wait::{STEP_S, wait_until};
+
+/// Bytes that a log begins with.
+const MAGIC_BYTES: usize = 8;
+/// Bytes in front of a record: its length twice.
+const HEAD_BYTES: usize = 8;
+/// Bytes of its checksum behind it.
+const SUM_BYTES: usize = 8;
+
+/// Changes the digest of the last step on record, with a right checksum.
+fn with_another_step(log: &[u8]) -> Vec<u8> {
+    let mut changed = log.to_vec();
+    let (mut at, mut last) = (MAGIC_BYTES, None);
+    while at < log.len() {
+        let body = at + HEAD_BYTES;
+        let end = body + u32::from_be_bytes(log[at..at + 4].try_into().unwrap()) as usize;
+        // A map of one variant, by its name; the digests are the last of it.
+        if log[body..end].starts_with(b"\xa1\x64Step") && end - body > 32 {
+            last = Some((body, end));
+        }
+        at = end + SUM_BYTES;
+    }
+    let (body, end) = last.expect("a step with a commit or an effect");
+    let digest_at = (body..end - 32).rev().find(|at| log[*at..at + 2] == [0x58, 32]).expect("a digest") + 2;
+    changed[digest_at] ^= 1;
+    let sum = Digest::of(&changed[body..end]);
+    changed[end..end + SUM_BYTES].copy_from_slice(&sum.0[..SUM_BYTES]);
+    changed
+}
 
 #[test]
 fn what_a_device_recorded_through_a_rollout_and_a_kill_replays_to_the_same_steps() {
@@ -54,6 +83,12 @@ fn what_a_device_recorded_through_a_rollout_and_a_kill_replays_to_the_same_steps
         assert!(secret.len() > 10 && !bytes.windows(secret.len()).any(|w| w == secret));
     }
     assert!(bytes.len() as u64 > first);
+
+    // What another judgement would have recorded is told with its own exit code.
+    std::fs::write(&log, with_another_step(&bytes)).unwrap();
+    let ran = pinnace(&["sim", "replay-log", &file]);
+    assert!(ran.code == 3 && ran.out.contains(" differs, at: "), "{ran:?}");
+    assert!(ran.err.contains("error: ") && ran.err.contains("\n  hint: "), "{ran:?}");
 
     // A log that is cut replays up to there; one with a flipped bit and one that is none are refused.
     std::fs::write(&log, &bytes[..bytes.len() - 1]).unwrap();

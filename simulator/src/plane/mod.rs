@@ -219,8 +219,7 @@ impl Plane {
         let refused = |e: message::EnvelopeError| e.to_string();
         match packet.kind {
             Up::Hello => {
-                let message =
-                    &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
+                let message = &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
                 steward.handle(now, CoreEvent::Hello { device, message }, step);
             }
             Up::Report => {
@@ -232,13 +231,11 @@ impl Plane {
                 steward.handle(now, CoreEvent::Report { device, message: &message }, step);
             }
             Up::Window => {
-                let message =
-                    &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
+                let message = &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
                 steward.handle(now, CoreEvent::Window { device, message }, step);
             }
             Up::Want => {
-                let want: message::Want =
-                    message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
+                let want: message::Want = message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
                 answer(env, packet.device, &want.body);
             }
             Up::Log => {}

@@ -8,7 +8,7 @@
 //!
 //! A turn is on record before it is judged, the digest of its step after: a turn that ends the process is the last of
 //! its start. Large payloads are stored once for each start and named by digest. Numbers are big-endian. Variants and
-//! fields are only ever added at the end, so that a file can be read for ever (`tests/data/event-log-1.bin`).
+//! fields are only ever added at the end and never renamed, so that a file can be read for ever (`tests/data/event-log-1.bin`).
 //!
 //! No private key is ever in a log: the core has none. What is in it: the device's names, signed public documents,
 //! windows (counts, no rows), bundle content.
