@@ -2,10 +2,10 @@
 
 mod trust_support;
 
+use pinnace_protocol::signature::Verifier;
 use pinnace_protocol::trust::canonical::canonical;
 use pinnace_protocol::trust::director::DIRECTOR_ROOT_FILE;
 use pinnace_protocol::trust::names::{metadata_name, stored_root_name, target_name};
-use pinnace_protocol::signature::Verifier;
 use pinnace_protocol::trust::state::first_root;
 use pinnace_protocol::trust::{
     Envelope, Floors, Recovered, Released, Root, Signer, TrustError, TufKey, author, iso_time, json,
@@ -59,7 +59,10 @@ fn detached_signatures_make_the_same_document() {
 fn only_ed25519_keys_count_and_their_ids_are_opaque() {
     let good = key(1).key();
     let signature = hex::encode(key(1).sign(b"message"));
-    assert!(good.verifies(b"message", &signature, Verifier::STRICT) && !good.verifies(b"massage", &signature, Verifier::STRICT));
+    assert!(
+        good.verifies(b"message", &signature, Verifier::STRICT)
+            && !good.verifies(b"massage", &signature, Verifier::STRICT)
+    );
     for (keytype, scheme) in [("rsa", "ed25519"), ("ed25519", "rsassa-pss-sha256")] {
         let other = TufKey { keytype: keytype.into(), scheme: scheme.into(), ..good.clone() };
         assert!(!other.verifies(b"message", &signature, Verifier::STRICT));
@@ -78,7 +81,8 @@ fn only_ed25519_keys_count_and_their_ids_are_opaque() {
     let opaque = author::sign_role(&renamed["signed"], &[]).expect("a draft");
     let mut signature = author::detach(&opaque, &key(1)).expect("signed");
     signature.keyid = "any name".into();
-    first_root(&author::attach(&opaque, signature).expect("attached"), Verifier::STRICT).expect("the id is only a name");
+    first_root(&author::attach(&opaque, signature).expect("attached"), Verifier::STRICT)
+        .expect("the id is only a name");
 }
 
 fn floors() -> Floors {

@@ -2,9 +2,9 @@
 
 mod trust_support;
 
+use pinnace_protocol::signature::Verifier;
 use pinnace_protocol::trust::canonical::canonical;
 use pinnace_protocol::trust::delegation::path_matches;
-use pinnace_protocol::signature::Verifier;
 use pinnace_protocol::trust::state::first_root;
 use pinnace_protocol::trust::{DirectorBundle, Envelope, Floors, Recovered, Released, iso_time, json};
 use proptest::collection::vec;

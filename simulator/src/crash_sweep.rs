@@ -72,7 +72,13 @@ impl CrashSweep {
             plan.faults.clear();
             plan.fates.clear();
             plan.base = crate::net::Quality::CALM;
-            let wish = |version| Wish { version, at_ms: version * 6 * MINUTE_MS, impatient: false, target: String::new(), policy: None };
+            let wish = |version| Wish {
+                version,
+                at_ms: version * 6 * MINUTE_MS,
+                impatient: false,
+                target: String::new(),
+                policy: None,
+            };
             plan.wishes = (1..=versions).map(wish).collect();
             plan.model_bytes = plan.wishes.iter().map(|w| (w.version, 34_000 + w.version)).collect();
             if let Some(fate) = bad {
@@ -98,7 +104,9 @@ impl CrashSweep {
             work.extend((0..boundaries).map(|end| (at, vec![end])));
             if self.depth >= 2 {
                 let firsts = (0..boundaries).step_by(usize::try_from(self.stride.max(1)).unwrap_or(1));
-                work.extend(firsts.flat_map(|first| (0..RECOVERY_BOUNDARIES).map(move |second| (at, vec![first, second]))));
+                work.extend(
+                    firsts.flat_map(|first| (0..RECOVERY_BOUNDARIES).map(move |second| (at, vec![first, second]))),
+                );
             }
         }
         let next = AtomicU64::new(0);

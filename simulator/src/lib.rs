@@ -20,9 +20,9 @@
 
 mod broker;
 mod case;
-mod crash_sweep;
 mod checks;
 pub mod coverage;
+mod crash_sweep;
 mod device;
 mod disk;
 mod engine;
@@ -55,12 +55,12 @@ mod world;
 pub use case::Case;
 pub use checks::Check;
 pub use coverage::Coverage;
+pub use crash_sweep::{CrashSweep, CrashSwept};
 pub use engine::{Fate, Rates};
 pub use env::Counts;
 pub use options::{Options, Profile, parse_seed};
 pub use plan::{Plan, Wish};
 pub use plant::Plant;
-pub use crash_sweep::{CrashSweep, CrashSwept};
 pub use shrink::{Shrunk, shrink};
 pub use story::Moment;
 pub use sweep::{Ran, Sweep, Swept, usual_hours};

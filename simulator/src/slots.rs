@@ -210,12 +210,7 @@ impl Slots {
     ///
     /// # Errors
     /// A text saying what is missing or differs.
-    pub fn open(
-        &self,
-        name: SlotName,
-        released: &[u8],
-        library: &mut Library,
-    ) -> Result<Arc<VerifiedBundle>, String> {
+    pub fn open(&self, name: SlotName, released: &[u8], library: &mut Library) -> Result<Arc<VerifiedBundle>, String> {
         let folder = self.sealed(name).ok_or("the slot holds no sealed bundle")?;
         let is_common = folder.blobs.iter().all(|(digest, content)| library.is_shared(digest, content));
         let key = (released.to_vec(), folder.manifest.clone());

@@ -34,7 +34,8 @@ impl Moment {
         let numbers: Vec<u64> = whole.split(':').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
         let [h, m, s] = numbers[..] else { return Err(wrong()) };
         let ms: u64 = format!("{part:0<3}").get(..3).and_then(|p| p.parse().ok()).ok_or_else(wrong)?;
-        let seconds = h.checked_mul(3600).and_then(|x| x.checked_add(m.checked_mul(60)?)).and_then(|x| x.checked_add(s));
+        let seconds =
+            h.checked_mul(3600).and_then(|x| x.checked_add(m.checked_mul(60)?)).and_then(|x| x.checked_add(s));
         seconds.and_then(|s| s.checked_mul(1000)).map(|x| Self(x + ms)).ok_or_else(wrong)
     }
 }
@@ -131,10 +132,8 @@ impl Story {
             Node::Device(index) => self.devices.get(index),
             Node::Plane => Some(&self.plane),
         };
-        let mut all: Vec<(Node, &Line)> = nodes
-            .iter()
-            .flat_map(|node| lines(*node).into_iter().flatten().map(|line| (*node, line)))
-            .collect();
+        let mut all: Vec<(Node, &Line)> =
+            nodes.iter().flat_map(|node| lines(*node).into_iter().flatten().map(|line| (*node, line))).collect();
         all.sort_by_key(|(_, line)| line.order);
         let from = all.len().saturating_sub(STORY_LINES);
         let told = all[from..].iter().map(|(node, line)| {

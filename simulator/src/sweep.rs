@@ -140,7 +140,9 @@ impl Swept {
         let too_many = taken_back * 1000 > good * FALSE_ROLLBACK_PERMILLE_MAX;
         (good >= FALSE_ROLLBACK_MIN && too_many).then(|| {
             let limit = FALSE_ROLLBACK_PERMILLE_MAX / 10;
-            format!("L4: gates took {taken_back} of {good} rollouts of good bundles back, {limit} % are bearable in trouble")
+            format!(
+                "L4: gates took {taken_back} of {good} rollouts of good bundles back, {limit} % are bearable in trouble"
+            )
         })
     }
 

@@ -103,9 +103,7 @@ impl World {
     pub fn row(&self, now_ms: u64, rng: &mut Rng) -> [Value<'static>; 2] {
         let (mut wind, mut sky) = (Value::Num(self.wind(now_ms, rng)), sky(rng));
         let (chance, noise) = (rng.share(), rng.share());
-        if let (Some(Shift { kind, at_ms }), Value::Num(speed)) =
-            (self.shift.filter(|s| now_ms >= s.at_ms), wind)
-        {
+        if let (Some(Shift { kind, at_ms }), Value::Num(speed)) = (self.shift.filter(|s| now_ms >= s.at_ms), wind) {
             match kind {
                 ShiftKind::MeanShift => wind = Value::Num(speed + 9.0),
                 ShiftKind::Scale => wind = Value::Num(10.0 + (speed - 10.0) * 2.8),

@@ -3,8 +3,8 @@ use pinnace_simulator::{Profile, Sweep};
 
 fn sweep(profile: Profile, seeds: u64) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let swept =
-        Sweep { profiles: vec![profile], first: 0, seeds, devices: None, hours: None, threads, budget: None }.run(|_, _| {});
+    let swept = Sweep { profiles: vec![profile], first: 0, seeds, devices: None, hours: None, threads, budget: None }
+        .run(|_, _| {});
     for verdict in &swept.failures {
         if let Some(violation) = &verdict.violation {
             println!("{violation}\n{verdict}\n{}\n", verdict.replay());

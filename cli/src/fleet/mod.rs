@@ -24,11 +24,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Format;
-use crate::simulate::args::FleetArgs;
 use crate::client::Client;
 use crate::commands::asked_to_stop;
 use crate::open_files;
 use crate::output::Failure;
+use crate::simulate::args::FleetArgs;
 use counters::Counters;
 use home::Home;
 use join::Names;

@@ -215,7 +215,9 @@ impl Shell {
                     Done::Scanned(job, present) => self.turn(Event::SlotScanned { job, present: &present }),
                     Done::Sealed(job) => self.turn(Event::SlotSealed { job }),
                     Done::Failed(job, error) => self.turn(Event::SlotFailed { job, error }),
-                    Done::Loaded(job, result) => self.turn(Event::Loaded { job, result }),
+                    Done::Loaded(job, result) => {
+                        self.turn(Event::Loaded { job, result: result.map(|(info, _)| info) });
+                    }
                 },
             }
         }
@@ -307,7 +309,7 @@ impl Shell {
             }
             info
         });
-        self.done(Done::Loaded(job, result));
+        self.done(Done::Loaded(job, result.map(|info| (info, None))));
     }
 
     fn look_at_trial(&mut self) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::args::{Format, Plane};
+use crate::args::Plane;
 
 /// `pinnace sim`.
 #[derive(Subcommand)]

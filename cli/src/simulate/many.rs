@@ -123,7 +123,8 @@ pub fn crash_sweep(args: &CrashArgs) -> Result<(), Failure> {
 /// Enumerates crashes with a counter.
 pub(super) fn run_crashes(depth: u32, stride: u64) -> CrashSwept {
     let bar = ProgressBar::new_spinner().with_prefix("histories");
-    let swept = CrashSweep { depth, stride, threads: threads() }.run(|done| bar.set_message(format!("{done} histories")));
+    let swept =
+        CrashSweep { depth, stride, threads: threads() }.run(|done| bar.set_message(format!("{done} histories")));
     bar.finish_and_clear();
     let stories: Vec<String> = swept.boundaries.iter().map(|(name, count)| format!("{name} {count}")).collect();
     line(format!(
@@ -169,7 +170,8 @@ pub(super) fn run_meta(first: u64, seeds: u64, print: bool) -> Result<(), Failur
         let two = std::thread::scope(|scope| scope.spawn(|| run_fast(&case)).join());
         let same = two.is_ok_and(|two| two == one);
         if !same {
-            let text = format!("seed {:x} of {profile} went two ways: the simulation is not deterministic", options.seed);
+            let text =
+                format!("seed {:x} of {profile} went two ways: the simulation is not deterministic", options.seed);
             return Err(Failure::coded(NONDETERMINISM, text));
         }
         if print {

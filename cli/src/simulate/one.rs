@@ -27,7 +27,10 @@ pub fn replay(args: &ReplayArgs) -> Result<(), Failure> {
         };
         let (device, count) = (args.device.unwrap_or(0), case.plan.joins_ms.len());
         if device >= count {
-            return Err(unusable(format!("there is no device {device}\n  hint: the case has devices 0 to {}", count - 1)));
+            return Err(unusable(format!(
+                "there is no device {device}\n  hint: the case has devices 0 to {}",
+                count - 1
+            )));
         }
         run_until(&case, until, device).iter().for_each(line);
         return Ok(());

@@ -42,7 +42,8 @@ struct Watched {
 /// `pinnace sim serve`.
 pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let options = options(&args.fleet)?;
-    let wrong = || unusable(format!("`{}` is no speed\n  hint: e.g. 60x: an hour in a minute", args.speed.escape_debug()));
+    let wrong =
+        || unusable(format!("`{}` is no speed\n  hint: e.g. 60x: an hour in a minute", args.speed.escape_debug()));
     let speed: u64 = args.speed.trim_end_matches('x').parse().map_err(|_| wrong())?;
     if speed == 0 {
         return Err(wrong());
@@ -106,7 +107,9 @@ impl Watched {
             _ = answer.send(question(simulation));
         });
         self.ask.try_send(asked).map_err(|e| match e {
-            TrySendError::Full(_) => Problem::unavailable("the simulation is busy\n  hint: load the page again, or choose a lower --speed"),
+            TrySendError::Full(_) => {
+                Problem::unavailable("the simulation is busy\n  hint: load the page again, or choose a lower --speed")
+            }
             TrySendError::Disconnected(_) => Problem::unavailable("the simulation has ended\n  hint: start it again"),
         })?;
         waits.await.map_err(|_| Problem::unavailable("the simulation has ended\n  hint: start it again"))
@@ -116,7 +119,8 @@ impl Watched {
         &self,
         question: impl FnOnce(&Steward) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let down = "the simulated control plane is down at this moment\n  hint: it comes back by itself; load the page again";
+        let down =
+            "the simulated control plane is down at this moment\n  hint: it comes back by itself; load the page again";
         self.ask(|simulation| simulation.steward().map(question)).await?.ok_or_else(|| Problem::unavailable(down))
     }
 }

@@ -73,7 +73,10 @@ fn table(file: &Path, features: &[Feature]) -> Result<Table, Failure> {
                 FeatureKind::Categorical(_) => Cell::Cat(text.to_owned()),
                 FeatureKind::Numeric => Cell::Num(text.parse().map_err(|_| {
                     let place = format!("line {}, column `{}`", number + 2, feature.name);
-                    named(format!("{place}: `{}` is no number\n  hint: mend the row, or leave the field empty", text.escape_debug()))
+                    named(format!(
+                        "{place}: `{}` is no number\n  hint: mend the row, or leave the field empty",
+                        text.escape_debug()
+                    ))
                 })?),
             });
         }
@@ -112,7 +115,8 @@ fn rates(new: &mut LoadedModel, before: &mut LoadedModel, rows: &Table, device: 
     let mut first: Option<Answers> = None;
     let mut varied = false;
     for at in 0..SAMPLE_ROWS {
-        let (input, old_input) = (matrix(rows, &new.manifest, device, at)?, matrix(rows, &before.manifest, device, at)?);
+        let (input, old_input) =
+            (matrix(rows, &new.manifest, device, at)?, matrix(rows, &before.manifest, device, at)?);
         let began = Instant::now();
         let answer = new.model.run(&input);
         times.push(began.elapsed().as_micros());

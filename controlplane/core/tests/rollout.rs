@@ -398,9 +398,8 @@ fn a_late_word_of_a_lost_ledger_does_not_silence_the_new_one() {
     (fake.epoch, fake.seq) = (900, 0);
     let (late_hello, late_report) = (fake.hello(), fake.report(Phase::Healthy, None, None));
     (fake.epoch, fake.seq) = (901, 0);
-    let answers = |w: &World| {
-        w.log.iter().filter(|e| matches!(e, Effect::Reassert { device, .. } if *device == id)).count()
-    };
+    let answers =
+        |w: &World| w.log.iter().filter(|e| matches!(e, Effect::Reassert { device, .. } if *device == id)).count();
     w.hello(&id);
     let before = answers(&w);
     w.send(&Event::Report { device: &id, message: &late_report });

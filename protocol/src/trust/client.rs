@@ -188,7 +188,8 @@ impl ImageClient {
     }
 
     fn accept_timestamp(&mut self, bytes: &[u8]) -> Result<(), TrustError> {
-        let new: Timestamp = load(TIMESTAMP, bytes, TIMESTAMP_MAX_BYTES, self.root.role(TIMESTAMP)?, &self.root.keys, self.verifier)?;
+        let new: Timestamp =
+            load(TIMESTAMP, bytes, TIMESTAMP_MAX_BYTES, self.root.role(TIMESTAMP)?, &self.root.keys, self.verifier)?;
         let (version, pin) = (new.header.version, new.snapshot()?.version);
         self.floors.image.check(TIMESTAMP, version)?;
         self.floors.image.check(SNAPSHOT, pin)?;
@@ -230,7 +231,8 @@ impl ImageClient {
         let pin = self.timestamp()?.snapshot()?;
         check_size(SNAPSHOT, bytes, cap(pin.length, SNAPSHOT_MAX_BYTES))?;
         pin.check_bytes(SNAPSHOT, bytes)?;
-        let new: Snapshot = load(SNAPSHOT, bytes, SNAPSHOT_MAX_BYTES, self.root.role(SNAPSHOT)?, &self.root.keys, self.verifier)?;
+        let new: Snapshot =
+            load(SNAPSHOT, bytes, SNAPSHOT_MAX_BYTES, self.root.role(SNAPSHOT)?, &self.root.keys, self.verifier)?;
         pin.check_version(SNAPSHOT, new.header.version)?;
         self.check_snapshot_floors(&new)?;
         for (name, old) in self.snapshot.iter().flat_map(|old| &old.meta) {

@@ -217,7 +217,8 @@ pub fn verify_director_with(
 
     let targets_pin = snapshot.pin(TARGETS)?;
     check_pin(TARGETS, targets_pin, &bundle.targets)?;
-    let targets: Targets = load(TARGETS, &bundle.targets, TARGETS_MAX_BYTES, root.role(TARGETS)?, &root.keys, verifier)?;
+    let targets: Targets =
+        load(TARGETS, &bundle.targets, TARGETS_MAX_BYTES, root.role(TARGETS)?, &root.keys, verifier)?;
     targets_pin.check_version(TARGETS, targets.header.version)?;
     check_device(&targets.extra, device_id)?;
 
@@ -250,7 +251,9 @@ fn follow_roots(
         let next = match next_root(&root, bytes, verifier) {
             Ok(next) => next,
             // A retained message may repeat roots this device already has; what is older proves nothing either way.
-            Err(_) if first_root(bytes, verifier).is_ok_and(|known| known.header.version <= root.header.version) => continue,
+            Err(_) if first_root(bytes, verifier).is_ok_and(|known| known.header.version <= root.header.version) => {
+                continue;
+            }
             Err(fault) => return Err(fault),
         };
         let retires = root.retires_keys(&next, &[TIMESTAMP, SNAPSHOT, TARGETS]);

@@ -2,9 +2,7 @@
 use std::collections::BTreeMap;
 
 use crate::disk::Disk;
-use crate::limits::{
-    GETS_PER_HOUR_MAX, LEDGER_MAX_BYTES, LEDGER_MAX_WINDOWS, PUBLISHED_PER_HOUR_MAX, SPINS_MAX,
-};
+use crate::limits::{GETS_PER_HOUR_MAX, LEDGER_MAX_BYTES, LEDGER_MAX_WINDOWS, PUBLISHED_PER_HOUR_MAX, SPINS_MAX};
 use crate::story::Node;
 
 const HOUR_MS: u64 = 3_600_000;

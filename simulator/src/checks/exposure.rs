@@ -56,7 +56,6 @@ impl Exposure {
         self.rollouts.values().max_by_key(|r| r.number).map_or(NO_ROLLOUT, |r| r.state.as_str())
     }
 
-
     /// The plane publishes an order of a rollout (not one to go back).
     pub fn told(&mut self, rollout: &str, device: usize) -> Result<(), String> {
         let told = self.told.entry(rollout.into()).or_default();

@@ -91,7 +91,15 @@ impl Device {
         match message {
             UpMessage::Window(window) if env.has(Plant::ForgetSeventh) && window.seq % 7 == 6 => return,
             UpMessage::Hello(hello) => {
-                env.tell(node, format_args!("says hello, generation {}, start {} of ledger {:04x}", hello.generation, hello.counter.boot, hello.counter.epoch >> 48));
+                env.tell(
+                    node,
+                    format_args!(
+                        "says hello, generation {}, start {} of ledger {:04x}",
+                        hello.generation,
+                        hello.counter.boot,
+                        hello.counter.epoch >> 48
+                    ),
+                );
                 let found = env.checks.generations.said(index, hello.generation);
                 env.judge(Check::S5, node, found);
             }

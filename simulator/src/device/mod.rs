@@ -18,8 +18,8 @@ use crate::disk::Disk;
 use crate::engine::{Engine, Fate};
 use crate::env::{Env, Event, START_UNIX_MS, Stimulus};
 use crate::images::Images;
-use crate::repo::HARDWARE;
 use crate::plant::Plant;
+use crate::repo::HARDWARE;
 use crate::rng::Rng;
 use crate::story::Node;
 

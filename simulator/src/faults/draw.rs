@@ -13,8 +13,8 @@ pub const SITES: usize = 3;
 /// Returns the kinds of a profile, each with its weight before the swarm.
 fn kinds(profile: Profile) -> &'static [(FaultKind, u32)] {
     use FaultKind::{
-        BitRot, BrokerRestart, Clog, ClockFrozen, ClockJump, ClockLost, Crash, Deaf, Disconnect, DiskFull, Flood, Freeze,
-        HttpDown, LedgerLost, Mute, Offline, PlaneCrash, PowerCut, SiteOffline, Storm,
+        BitRot, BrokerRestart, ClockFrozen, ClockJump, ClockLost, Clog, Crash, Deaf, Disconnect, DiskFull, Flood,
+        Freeze, HttpDown, LedgerLost, Mute, Offline, PlaneCrash, PowerCut, SiteOffline, Storm,
     };
     match profile {
         Profile::Calm | Profile::Drift => &[],

@@ -77,7 +77,9 @@ impl Plane {
                 let found = env.checks.counted.acknowledged(index, &ack);
                 env.judge(Check::S8, Node::Device(index), found);
                 let kind = Down::Ack;
-                if let Ok(payload) = seal_from_plane_with(|bytes| sign(&self.public, bytes), &env.tenant, &device, kind.as_str(), &ack) {
+                if let Ok(payload) =
+                    seal_from_plane_with(|bytes| sign(&self.public, bytes), &env.tenant, &device, kind.as_str(), &ack)
+                {
                     env.publish_down(index, kind, payload);
                 }
             }

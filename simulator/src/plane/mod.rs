@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use pinnace_controlplane_core::{
-    Assignment, Command, Config, Done, Effect, Event as CoreEvent, IntervalBy, Published, Refusal, RequestId, Row, Step, Steward,
+    Assignment, Command, Config, Done, Effect, Event as CoreEvent, IntervalBy, Published, Refusal, RequestId, Row,
+    Step, Steward,
 };
 use pinnace_protocol::message::{self, WantBody};
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
@@ -219,7 +220,8 @@ impl Plane {
         let refused = |e: message::EnvelopeError| e.to_string();
         match packet.kind {
             Up::Hello => {
-                let message = &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
+                let message =
+                    &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
                 steward.handle(now, CoreEvent::Hello { device, message }, step);
             }
             Up::Report => {
@@ -231,11 +233,13 @@ impl Plane {
                 steward.handle(now, CoreEvent::Report { device, message: &message }, step);
             }
             Up::Window => {
-                let message = &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
+                let message =
+                    &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
                 steward.handle(now, CoreEvent::Window { device, message }, step);
             }
             Up::Want => {
-                let want: message::Want = message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
+                let want: message::Want =
+                    message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
                 answer(env, packet.device, &want.body);
             }
             Up::Log => {}

@@ -111,7 +111,11 @@ fn plot(
     _ = write!(
         out,
         "<figure><figcaption>{title}: {}</figcaption><svg viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" aria-label=\"{title}\">",
-        lines.iter().map(|(name, _)| format!("<span class=\"{name}\">{}</span>", name.replace('-', " "))).collect::<Vec<_>>().join(" · "),
+        lines
+            .iter()
+            .map(|(name, _)| format!("<span class=\"{name}\">{}</span>", name.replace('-', " ")))
+            .collect::<Vec<_>>()
+            .join(" · "),
         HEIGHT + 8.0
     );
     for share in [0.0, 0.5, 1.0] {
@@ -192,7 +196,11 @@ mod tests {
         let case = Case::draw(&Options { seed: 1, devices: 5, hours: 12, profile: Profile::Calm });
         let verdict = crate::run_told(&case);
         let page = page(&verdict);
-        assert!(page.contains("rain-v1-r1") && page.contains("Every invariant held.") && page.contains("<path class=\"exposed\""));
+        assert!(
+            page.contains("rain-v1-r1")
+                && page.contains("Every invariant held.")
+                && page.contains("<path class=\"exposed\"")
+        );
         assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("NaN"));
         assert!(verdict.timeline.points.iter().all(|p| p.exposed <= p.quota));
     }

@@ -74,7 +74,11 @@ mod tests {
         let ran = |seed, held| Ran { seed, profile: Profile::Chaos, took: Duration::from_millis(5), held };
         let swept = Swept { cases: vec![ran(1, true), ran(2, false)], failed: 1, ..Swept::default() };
         let text = junit(&swept);
-        assert!(text.contains("tests=\"2\" failures=\"1\"") && text.contains("name=\"seed 2\"") && text.contains("<failure"));
+        assert!(
+            text.contains("tests=\"2\" failures=\"1\"")
+                && text.contains("name=\"seed 2\"")
+                && text.contains("<failure")
+        );
         assert_eq!(escape("<a b=\"c\">&\u{1}"), "&lt;a b=&quot;c&quot;&gt;&amp;");
     }
 }

@@ -237,7 +237,11 @@ impl Scenario {
     fn check(&self) -> Result<(), String> {
         crate::options::parse_seed(&self.seed)?;
         let share = |name: &str, value: f64, most: f64| {
-            if (0.0..=most).contains(&value) { Ok(()) } else { Err(format!("`{name}` is {value}, 0 to {most} is sensible")) }
+            if (0.0..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(format!("`{name}` is {value}, 0 to {most} is sensible"))
+            }
         };
         if self.groups.is_empty() || self.groups.len() > GROUPS_MAX {
             return Err(format!("{} groups, 1 to {GROUPS_MAX} are sensible", self.groups.len()));
@@ -251,7 +255,10 @@ impl Scenario {
             return Err(format!("{} devices, 1 to {DEVICES_MAX} are sensible", self.devices()));
         }
         if self.hours == 0 || self.hours > HOURS_MAX || self.start.0 >= u64::from(self.hours) * 3_600_000 {
-            return Err(format!("{} hours and a start after {}: the rollout would never begin", self.hours, self.start));
+            return Err(format!(
+                "{} hours and a start after {}: the rollout would never begin",
+                self.hours, self.start
+            ));
         }
         if self.expects.is_empty() || self.expects.len() > EXPECTATIONS_MAX {
             return Err("nothing is expected: a scenario without `[[expect]]` cannot fail".into());
@@ -260,7 +267,9 @@ impl Scenario {
             return Err("`workload.csv` needs `bundle.path`: its profile says what the columns mean".into());
         }
         if self.workload.csv.is_some() && self.workload.drift.is_some() {
-            return Err("`workload.drift` changes the simulator's own weather, not a CSV: change the file instead".into());
+            return Err(
+                "`workload.drift` changes the simulator's own weather, not a CSV: change the file instead".into()
+            );
         }
         self.policy.check().map_err(|e| e.to_string())
     }
