@@ -101,6 +101,18 @@ fn pure_crates_have_no_clock_disk_socket_thread_or_chance() {
 }
 
 #[test]
+fn only_the_simulator_judges_signatures_in_its_own_way() {
+    for folder in ["agent", "controlplane", "cli", "trainer", "firmware-targets"] {
+        let mut files = Vec::new();
+        sources(&source_root().join(folder), &mut files);
+        for file in files {
+            let content = std::fs::read_to_string(&file).unwrap();
+            assert!(!content.contains("Verifier::simulated"), "{}: ADR 0005", file.display());
+        }
+    }
+}
+
+#[test]
 fn no_source_file_has_more_than_one_role_s_worth_of_lines() {
     let mut files = Vec::new();
     sources(&source_root(), &mut files);

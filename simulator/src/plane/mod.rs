@@ -31,6 +31,9 @@ pub const INTERVAL_MS: u64 = 3_600_000;
 /// Milliseconds that the driver waits for more messages before it commits, at most.
 const GATHER_MS: u64 = 20;
 
+/// Orders that the plane signs in a millisecond.
+const ORDERS_PER_MS: u64 = 16;
+
 /// The process is gone in the middle of a turn.
 struct Died;
 
@@ -50,6 +53,8 @@ pub struct Plane {
     inbox: VecDeque<Arc<Packet>>,
     turn_due: bool,
     timer_at: Option<u64>,
+    /// Its deadlines wait until then.
+    busy_until: u64,
     fuse: Option<Fuse>,
     /// Seals acknowledgements.
     key: VerifyingKey,
@@ -75,6 +80,7 @@ impl Plane {
             inbox: VecDeque::new(),
             turn_due: false,
             timer_at: None,
+            busy_until: 0,
             fuse: None,
             key,
             public: key.to_bytes(),
@@ -318,6 +324,9 @@ impl Plane {
 
     /// Makes a step durable, carries out its effects, then acknowledges what led to it.
     fn finish(&mut self, env: &mut Env, step: Step, ids: Vec<u64>) {
+        // Signing takes time: a step of five hundred orders some thirty milliseconds.
+        let orders = step.then.iter().filter(|e| matches!(e, Effect::Assign { .. } | Effect::Reassert { .. })).count();
+        self.busy_until = env.now() + orders as u64 / ORDERS_PER_MS;
         let changes = |row: &Row| matches!(row, Row::Rollout(_) | Row::Member(_));
         let redraw = env.story.is_told() && step.commit.as_ref().is_some_and(|batch| batch.put.iter().any(changes));
         match self.carry_out(env, step, ids) {
@@ -355,7 +364,7 @@ impl Plane {
 
     fn schedule(&mut self, env: &mut Env) {
         let Some(deadline) = self.steward.as_ref().and_then(Steward::next_deadline) else { return };
-        let at = (self.booted_at + deadline.0).max(env.now());
+        let at = (self.booted_at + deadline.0).max(env.now()).max(self.busy_until);
         if self.timer_at.is_none_or(|known| at < known) {
             self.timer_at = Some(at);
             env.queue.at(at, Event::PlaneTick(self.life));

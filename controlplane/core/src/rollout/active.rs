@@ -1,5 +1,6 @@
 //! A rollout in memory: its record, its devices, their sums, and when to look again.
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use pinnace_protocol::ids::DeviceId;
 
 use super::{Member, MemberState, Rollout, State, Tally};
@@ -16,13 +17,22 @@ pub(crate) struct Active {
     pub look_at_ms: u64,
     /// Whether nobody was left to offer to at the last look. Not stored.
     pub offers_done: bool,
+    /// Whom to offer to next, the last one first; worked out anew when it is empty. Not stored.
+    pub queue: Vec<DeviceId>,
 }
 
 impl Active {
     pub(crate) fn new(rollout: Rollout) -> Self {
         // Ended ones are looked at once as well: devices may retry, or have left a stuck rollback before the crash.
         let look_at_ms = if rollout.state == State::RolledBack { u64::MAX } else { 0 };
-        Self { rollout, members: BTreeMap::new(), tally: Tally::default(), look_at_ms, offers_done: false }
+        Self {
+            rollout,
+            members: BTreeMap::new(),
+            tally: Tally::default(),
+            look_at_ms,
+            offers_done: false,
+            queue: Vec::new(),
+        }
     }
 
     /// Takes in a stored device.

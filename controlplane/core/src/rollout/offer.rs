@@ -1,6 +1,5 @@
 //! Who a rollout is about, and whom it tells next. The only place where a device becomes exposed.
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use pinnace_protocol::ids::{DeviceId, RolloutId};
 
@@ -63,6 +62,7 @@ impl Steward {
         active.rollout.quota = active.rollout.quota.max(quota);
         active.rollout.wave_at_ms = turn.now_ms;
         active.offers_done = false;
+        active.queue.clear();
         active.enter(turn, State::Running);
         let r = &active.rollout;
         let text = format!(
@@ -89,19 +89,8 @@ impl Steward {
             active.look_at_ms = turn.now_ms;
             return false;
         }
-        let salt = if active.rollout.policy.salt.is_empty() {
-            String::from(active.rollout.id.as_str())
-        } else {
-            active.rollout.policy.salt.clone()
-        };
-        let view = self.fleet_view(active, turn.now_ms);
         let most = (room as usize).min(turn.budget);
-        let next: Vec<DeviceId> = plan::order(&salt, &view)
-            .into_iter()
-            .filter(|id| !active.members.contains_key(*id))
-            .take(most)
-            .cloned()
-            .collect();
+        let next = self.next_offers(active, turn.now_ms, most);
         active.offers_done = next.len() < most;
         for id in &next {
             self.expose(turn, active, id);
@@ -110,6 +99,43 @@ impl Steward {
             active.look_at_ms = turn.now_ms;
         }
         !next.is_empty()
+    }
+
+    /// Returns the next devices to tell. The order of a fleet of a hundred thousand is worked out once, not for every
+    /// step.
+    fn next_offers(&self, active: &mut Active, now_ms: u64, most: usize) -> Vec<DeviceId> {
+        let mut next = Vec::new();
+        for is_fresh in [false, true] {
+            if is_fresh {
+                active.queue = self.offer_queue(active, now_ms);
+            }
+            let expr = LabelExpr::parse(&active.rollout.policy.target).unwrap_or_default();
+            while next.len() < most {
+                let Some(id) = active.queue.pop() else { break };
+                // It may have got another target, or have been exposed, since the queue was made.
+                let is_open = !active.members.contains_key(&id) && !next.contains(&id);
+                let device = self.devices.get(&id).filter(|_| is_open);
+                if device.is_some_and(|device| self.is_wanted(&active.rollout, &expr, device, now_ms)) {
+                    next.push(id);
+                }
+            }
+            if next.len() == most {
+                break;
+            }
+        }
+        next
+    }
+
+    /// Returns every device that may still be told, the first one last.
+    fn offer_queue(&self, active: &Active, now_ms: u64) -> Vec<DeviceId> {
+        let salt = if active.rollout.policy.salt.is_empty() {
+            active.rollout.id.as_str()
+        } else {
+            active.rollout.policy.salt.as_str()
+        };
+        let view = self.fleet_view(active, now_ms);
+        let order = plan::order(salt, &view);
+        order.into_iter().rev().filter(|id| !active.members.contains_key(*id)).cloned().collect()
     }
 
     /// Makes a device part of the rollout. Row and quota are committed before the assignment leaves.
@@ -186,6 +212,10 @@ impl Steward {
             // Most hellos come from devices that a rollout knows or does not want: those cost one comparison.
             let wanted = device.is_some_and(|d| self.is_wanted(&active.rollout, &expr, d, turn.now_ms));
             if wanted {
+                if is_new || active.offers_done {
+                    // Its place in the order may be before that of others.
+                    active.queue.clear();
+                }
                 active.offers_done = false;
                 let under_way = matches!(active.rollout.state, State::Running | State::Baking | State::Paused(_));
                 if under_way && (is_new || active.is_last_wave()) {
