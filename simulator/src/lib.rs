@@ -16,11 +16,13 @@
 //! decides, `case` a run as a file, `net` links, `broker` sessions, `disk`, `slots` and `images` what survives a power
 //! cut, `signatures` at the price of a hash, `workload` what devices see, `engine` the stub, `device` and `plane` the
 //! shells around the cores, `operator` the person, `checks` the invariants, `story`, `timeline` and `coverage` what
-//! happened, `report` that as JUnit, JSON and a page, `sweep`, `shrink` and `crash_sweep` many runs.
+//! happened, `report` that as JUnit, JSON and a page, `sweep`, `shrink` and `crash_sweep` many runs, `conformance`
+//! what models and real things promise alike.
 
 mod broker;
 mod case;
 mod checks;
+pub mod conformance;
 pub mod coverage;
 mod crash_sweep;
 mod device;

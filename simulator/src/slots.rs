@@ -47,8 +47,10 @@ impl Content {
 #[derive(Debug, Default)]
 pub struct Library {
     known: BTreeMap<Digest, Arc<[u8]>>,
-    /// By the released record and the manifest's bytes; only bundles whose every file is shared.
-    opened: HashMap<(Vec<u8>, Vec<u8>), Arc<VerifiedBundle>>,
+    /// Digests of nothing but zeros, by their number.
+    zeros: BTreeMap<usize, Digest>,
+    /// By the released record, the manifest's bytes and the number of blobs; only bundles whose every file is shared.
+    opened: HashMap<(Vec<u8>, Vec<u8>, usize), Arc<VerifiedBundle>>,
 }
 
 impl Library {
@@ -72,6 +74,10 @@ impl Library {
 
     /// Returns whether these bytes are what `digest` names.
     fn is(&mut self, digest: &Digest, bytes: &[u8]) -> bool {
+        // A fresh file is all zeros: such a chunk is met again and again, and hashed once.
+        if bytes.iter().all(|byte| *byte == 0) {
+            return self.zeros.entry(bytes.len()).or_insert_with(|| Digest::of(bytes)) == digest;
+        }
         self.share(digest, bytes).is_some()
     }
 
@@ -130,10 +136,8 @@ impl Slots {
         let mut present = Vec::new();
         for blob in &manifest.blobs {
             let Some(file) = part.blobs.get(&blob.sha256) else { continue };
-            let chunks = file.chunks(blob.chunk as usize).zip(blob.chunk_digests());
-            // A fresh file is all zeros, and no chunk of a model is.
-            let written = chunks.enumerate().filter(|(_, (piece, _))| piece.iter().any(|byte| *byte != 0));
-            let whole = written.filter(|(_, (piece, digest))| library.is(digest, piece));
+            let chunks = file.chunks(blob.chunk as usize).zip(blob.chunk_digests()).enumerate();
+            let whole = chunks.filter(|(_, (piece, digest))| library.is(digest, piece));
             present.extend(whole.map(|(index, _)| (blob.sha256, index as u64)));
         }
         Ok(present)
@@ -206,6 +210,11 @@ impl Slots {
         self.0.get(&name)?.sealed.as_ref()
     }
 
+    /// Returns a sealed folder, to damage it.
+    pub(crate) fn sealed_mut(&mut self, name: SlotName) -> Option<&mut Folder> {
+        self.0.get_mut(&name)?.sealed.as_mut()
+    }
+
     /// Reads a sealed slot and proves that it is what `released` names.
     ///
     /// # Errors
@@ -213,7 +222,8 @@ impl Slots {
     pub fn open(&self, name: SlotName, released: &[u8], library: &mut Library) -> Result<Arc<VerifiedBundle>, String> {
         let folder = self.sealed(name).ok_or("the slot holds no sealed bundle")?;
         let is_common = folder.blobs.iter().all(|(digest, content)| library.is_shared(digest, content));
-        let key = (released.to_vec(), folder.manifest.clone());
+        // A folder that lacks a file is another one.
+        let key = (released.to_vec(), folder.manifest.clone(), folder.blobs.len());
         if let Some(bundle) = library.opened.get(&key).filter(|_| is_common) {
             return Ok(Arc::clone(bundle));
         }
