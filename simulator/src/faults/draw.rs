@@ -68,11 +68,13 @@ const CHAOS: &[(FaultKind, u32)] = &[
 
 /// Draws the faults of `devices` devices in the first `chaos_ms` milliseconds, in order of time.
 pub fn draw(profile: Profile, rng: &mut Rng, devices: usize, chaos_ms: u64) -> Vec<Planned> {
-    let mut swarm: Vec<(FaultKind, u32)> = kinds(profile)
-        .iter()
+    let mut swarm: Vec<(FaultKind, u32)> = Vec::new();
+    for (kind, weight) in kinds(profile) {
         // A third of the kinds is left out; the rest is liked more or less.
-        .filter_map(|(kind, weight)| (!rng.chance(330)).then(|| (*kind, weight * [1, 2, 5][rng.index(3)])))
-        .collect();
+        if !rng.chance(330) {
+            swarm.push((*kind, weight * [1, 2, 5][rng.index(3)]));
+        }
+    }
     let first = kinds(profile).first();
     if swarm.is_empty() {
         swarm.extend(first);
