@@ -4,6 +4,9 @@
 //! so every commit is followed by `fdatasync` of its files. The whole crate sees the [`Ledger`] trait only.
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "redb")]
+pub mod redb;
+
 /// One change of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {

@@ -89,13 +89,14 @@ async fn mosquitto_clients_publish_and_subscribe() {
     assert_eq!(w.broker.stats().await.unwrap().refused_publish, 1);
 }
 
-struct Mosquitto {
+pub struct Mosquitto {
     _process: Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
-/// Starts Mosquitto with our access rules and waits until it accepts connections.
-async fn mosquitto(directory: &Path, w: &World) -> Mosquitto {
+/// Starts Mosquitto with our access rules and waits until it accepts connections. `change` has the last word about its
+/// configuration.
+pub async fn mosquitto(directory: &Path, w: &World, change: impl FnOnce(String) -> String) -> Mosquitto {
     let server: Papers = w.authority.issue_server(&[], now()).unwrap().into();
     let [authority, certificate, key] = write_papers(directory, "mosquitto", w.authority.certificate_pem(), &server);
     let (acl, config) = (directory.join("acl"), directory.join("mosquitto.conf"));
@@ -104,7 +105,7 @@ async fn mosquitto(directory: &Path, w: &World) -> Mosquitto {
     std::fs::write(&acl, acl_file(&tenant("acme"))).unwrap();
     let files = Files { authority: &authority, certificate: &certificate, key: &key, acl: &acl };
     // It gives up root for a user that may not read a private directory.
-    std::fs::write(&config, format!("user root\n{}", config_file(address, files))).unwrap();
+    std::fs::write(&config, format!("user root\n{}", change(config_file(address, files)))).unwrap();
     let mut process = Command::new("mosquitto")
         .arg("-v")
         .arg("-c")
@@ -189,6 +190,6 @@ async fn the_same_rules_hold_on_the_embedded_broker_and_on_mosquitto() {
     let w = World::new().await;
     same_rules(&w, w.address()).await;
     let dir = tempfile::tempdir().unwrap();
-    let external = mosquitto(dir.path(), &w).await;
+    let external = mosquitto(dir.path(), &w, |config| config).await;
     same_rules(&w, external.address).await;
 }

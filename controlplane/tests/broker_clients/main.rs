@@ -2,6 +2,7 @@
 //! Mosquitto (`mosquitto`, `mosquitto_pub`, `mosquitto_sub`) must be installed.
 
 mod access;
+mod conformance;
 mod connections;
 mod delivery;
 mod external;

@@ -11,7 +11,7 @@ use pinnace_controlplane::ca::{self, CertificateAuthority, IssuedWithKey};
 use pinnace_controlplane::tls::{ClientAuth, DenyList, client_config, server_config};
 use pinnace_protocol::ids::{DeviceId, TenantId};
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnAck, Packet};
+use rumqttc::v5::mqttbytes::v5::{ConnAck, Packet, Publish};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
 
@@ -125,7 +125,7 @@ pub struct Client {
     pub events: EventLoop,
     pub ack: ConnAck,
     /// Messages that came while something else was awaited.
-    pub inbox: VecDeque<(String, String)>,
+    pub inbox: VecDeque<Publish>,
 }
 
 impl Client {
@@ -153,8 +153,7 @@ impl Client {
         let found = tokio::time::timeout(PATIENCE, async {
             loop {
                 let Event::Incoming(packet) = self.events.poll().await? else { continue };
-                let message =
-                    if let Packet::Publish(p) = &packet { Some((text(&p.topic), text(&p.payload))) } else { None };
+                let message = if let Packet::Publish(p) = &packet { Some(p.clone()) } else { None };
                 if let Some(found) = pick(packet) {
                     return Ok(found);
                 }
@@ -190,16 +189,18 @@ impl Client {
         self.until(|p| if let Packet::PubAck(ack) = p { Some(ack.reason) } else { None }).await
     }
 
-    /// Returns the topic and payload of the next message.
-    pub async fn message(&mut self) -> (String, String) {
+    /// Returns the next message.
+    pub async fn publication(&mut self) -> Publish {
         match self.inbox.pop_front() {
             Some(message) => message,
-            None => {
-                let message =
-                    |p| if let Packet::Publish(p) = p { Some((text(&p.topic), text(&p.payload))) } else { None };
-                self.until(message).await
-            }
+            None => self.until(|p| if let Packet::Publish(p) = p { Some(p) } else { None }).await,
         }
+    }
+
+    /// Returns the topic and payload of the next message.
+    pub async fn message(&mut self) -> (String, String) {
+        let message = self.publication().await;
+        (text(&message.topic), text(&message.payload))
     }
 }
 

@@ -1,4 +1,5 @@
 //! The model keeps the rules, and slots with a bug do not.
+use super::model::{Virtual, model};
 use super::*;
 use crate::conformance::{broken, hold};
 

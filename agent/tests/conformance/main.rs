@@ -1,0 +1,4 @@
+//! The agent's stores keep the rules that the simulator's virtual disk keeps: ledger, records in two files, slots.
+mod ledger;
+mod records;
+mod slots;
