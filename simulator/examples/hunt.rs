@@ -4,6 +4,10 @@ use std::thread::available_parallelism;
 
 use pinnace_simulator::{Profile, Sweep};
 
+/// As the program `pinnace` does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize| words.get(at).and_then(|w| w.parse::<u64>().ok());

@@ -74,6 +74,7 @@ fn hash(parts: &[&[u8]]) -> [u64; 2] {
 /// Signs TUF documents for the director with a simulated signature.
 pub struct Online {
     key: TufKey,
+    id: String,
     public: [u8; 32],
 }
 
@@ -81,14 +82,18 @@ impl Online {
     /// Returns the signer that stands for `key`.
     pub fn new(key: &SigningKey) -> Self {
         let key = key.key();
-        let public = key.public().unwrap_or_default();
-        Self { key, public }
+        let (id, public) = (key.key_id(), key.public().unwrap_or_default());
+        Self { key, id, public }
     }
 }
 
 impl Signer for Online {
     fn key(&self) -> TufKey {
         self.key.clone()
+    }
+
+    fn key_id(&self) -> String {
+        self.id.clone()
     }
 
     fn sign(&self, message: &[u8]) -> [u8; 64] {

@@ -4,8 +4,9 @@
 usage: demo_and_dashboard.py PINNACE [SCREENS_DIR]
 
 1. The demo is told to its end, although a station and the control plane are killed with signal 9 on the way.
-2. Every page loads in Chromium: status 200, an empty console, no sideways scrolling at 400 px, in light and dark, and
-   what happens appears by itself. Screenshots go to SCREENS_DIR (target/screens).
+2. Every page loads in Chromium: status 200, an empty console, no sideways scrolling at 400 px, in light and dark,
+   nothing that axe objects to (WCAG 2.2 AA), and what happens appears by itself. Screenshots go to SCREENS_DIR
+   (target/screens).
 3. SIGTERM ends the demo with status 0 and leaves no process; killing it with signal 9 leaves none either.
 4. `demo --exit`, undisturbed, ends by itself with status 0.
 
@@ -164,9 +165,18 @@ def pages(url: str) -> list[str]:
     return found
 
 
+def axe_source() -> str:
+    """Returns the newest axe-core, which lies in a wheel of another tool; none of that tool's code runs."""
+    found = list(Path(sys.prefix).glob("lib/python3*/site-packages/axe_playwright_python/axe.min.js"))
+    if len(found) != 1:
+        raise AssertionError(f"axe-core is not installed in {sys.prefix}; hint: tests/run setup")
+    return found[0].read_text()
+
+
 def screens(browser: Browser, url: str, folder: Path) -> None:
     """Opens every page in both sizes and both schemes."""
     folder.mkdir(parents=True, exist_ok=True)
+    axe = axe_source()
     paths = pages(url)
     backgrounds = {}
     for path in paths:
@@ -187,12 +197,15 @@ def screens(browser: Browser, url: str, folder: Path) -> None:
                     raise AssertionError(f"{path} ({size}, {scheme}): {wanted} px wide on {given} px")
                 if not browser.run("return document.querySelector('h1, h2') !== null;"):
                     raise AssertionError(f"{path}: no heading")
+                barriers = browser.barriers(axe)
+                if barriers:
+                    raise AssertionError(f"{path} ({size}, {scheme}): axe objects:\n" + "\n".join(barriers))
                 backgrounds[scheme] = browser.run("return getComputedStyle(document.body).backgroundColor;")
                 name = path.strip("/").replace("/", "-") or "fleet"
                 browser.screenshot(folder / f"{name}-{size}-{scheme}.png")
     if backgrounds["light"] == backgrounds["dark"]:
         raise AssertionError(f"dark and light look alike: {backgrounds}")
-    tell(f"dashboard: {len(paths)} pages, {len(SIZES)} sizes, light and dark: no complaint, nothing too wide")
+    tell(f"dashboard: {len(paths)} pages, {len(SIZES)} sizes, light and dark: no complaint, nothing too wide, axe content")
 
 
 def live(browser: Browser, url: str, token: str) -> None:

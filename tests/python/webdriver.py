@@ -11,6 +11,7 @@ from typing import Any, Self
 
 START_LIMIT_S = 60
 REQUEST_LIMIT_S = 120
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
 class Browser:
@@ -70,6 +71,20 @@ class Browser:
     def run(self, script: str) -> Any:
         """Runs the body of a function in the page and returns its value."""
         return self._call("POST", f"{self.session}/execute/sync", {"script": script, "args": []})
+
+    def run_async(self, script: str) -> Any:
+        """Runs the body of a function in the page; its last argument takes the value when it is there."""
+        return self._call("POST", f"{self.session}/execute/async", {"script": script, "args": []})
+
+    def barriers(self, axe: str) -> list[str]:
+        """Returns what keeps people out of the page, by WCAG 2.2 AA, as far as axe sees it; `axe` is its source."""
+        self.run(axe)
+        found = self.run_async(
+            "const done = arguments[arguments.length - 1];"
+            f"axe.run(document, {{ runOnly: {json.dumps(WCAG)}, resultTypes: ['violations'] }})"
+            "  .then((r) => done(r.violations), (e) => done([{ id: String(e), nodes: [] }]));"
+        )
+        return [f"{fault['id']}: {node['html'][:200]}" for fault in found for node in fault["nodes"] or [{"html": ""}]]
 
     def complaints(self) -> list[str]:
         """Returns what the console said since the last call, warnings and errors only."""

@@ -70,6 +70,16 @@ impl Ran {
         self.out
     }
 
+    /// Returns all that was said by a command that must end with this code.
+    ///
+    /// # Panics
+    /// When it ended with another.
+    pub fn failed(self, code: i32) -> String {
+        let said = format!("{}{}", self.out, self.err);
+        assert_eq!(self.code, code, "{said}");
+        said
+    }
+
     /// Returns the one error of a command that must fail: it begins with `error:` and ends in a hint.
     ///
     /// # Panics

@@ -451,9 +451,9 @@ pub enum FetchError {
     },
     /// More bytes than asked for.
     TooLarge,
-    /// Connection, TLS or time-out.
+    /// Connection, TLS or time-out; never counts against a bundle.
     Network(String),
-    /// Any other answer.
+    /// Any other answer; from 500 on it never counts against a bundle.
     Status(u16),
 }
 

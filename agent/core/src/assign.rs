@@ -1,10 +1,11 @@
 //! From the director's word to what is to be done about it.
 use alloc::format;
+use alloc::sync::Arc;
 
 use pinnace_protocol::ids::{Digest, RolloutId};
 use pinnace_protocol::manifest::AssignmentCustom;
 use pinnace_protocol::message::{FailCode, Failure, Phase};
-use pinnace_protocol::trust::{Assignment, VerifiedDirector, verify_director_with};
+use pinnace_protocol::trust::{Assignment, VerifiedDirector, first_root, verify_director_with};
 use serde::Deserialize as _;
 
 use crate::Agent;
@@ -21,8 +22,11 @@ impl Agent {
         let nonce = self.link.nonce.as_ref().map(nonce_text);
         let now_s = self.clock.judge_s(turn.now, &self.floors);
         let device = self.config.device.as_str();
-        let (verifier, root) = (self.config.verifier, &self.director_root);
-        match verify_director_with(verifier, payload, root, device, nonce.as_deref(), &self.floors, now_s) {
+        let verifier = self.config.verifier;
+        let verified = self.director_root.as_ref().map_err(Clone::clone).and_then(|root| {
+            verify_director_with(verifier, payload, root, device, nonce.as_deref(), &self.floors, now_s)
+        });
+        match verified {
             // Whoever writes to the topic can cause this, so it says nothing about the target.
             Err(e) => turn.log(Level::Error, format!("director message refused: {e}; {}", e.hint())),
             // The retained message from before our hello: the answer to our nonce is on its way.
@@ -36,8 +40,8 @@ impl Agent {
     fn believe(&mut self, turn: &mut Turn, director: VerifiedDirector) {
         self.raise_floors(turn, &director.floors);
         if let Some(root) = director.new_root {
-            turn.put(Key::DirectorRoot, root.clone());
-            self.director_root = root;
+            self.director_root = first_root(&root, self.config.verifier);
+            turn.put(Key::DirectorRoot, root);
         }
         if director.nonce_bound {
             self.clock.attest(turn.mono(), director.issued);
@@ -86,7 +90,7 @@ impl Agent {
             self.state.target = Some(target);
             turn.save_pointers();
         }
-        self.order = Some(Order { assignment, custom, manifest });
+        self.order = Some(Arc::new(Order { assignment, custom, manifest }));
         self.pursue(turn, is_news);
     }
 
@@ -265,13 +269,14 @@ impl Agent {
         self.enter(turn, Phase::Failed, Some(failure));
     }
 
-    /// The device is offline: waits without counting it against the bundle.
-    pub(crate) fn offline(&mut self, turn: &mut Turn) {
-        self.offline_waits = self.offline_waits.saturating_add(1);
+    /// Nobody answers, for whatever reason: waits longer each time without counting it against the bundle.
+    pub(crate) fn unanswered(&mut self, turn: &mut Turn, why: alloc::string::String) {
+        self.unanswered = self.unanswered.saturating_add(1);
         let base = self.config.intervals.backoff_ms;
-        let wait = self.jitter.backoff_ms(base, self.offline_waits, OFFLINE_MAX_MS);
-        self.work = Work::Waiting { until: turn.mono().plus_ms(wait), why: Pause::Offline };
-        let text = format!("offline; tried again in {} s or with the next connection", wait / 1000);
+        let longest = if self.link.up { BACKOFF_MAX_MS } else { OFFLINE_MAX_MS };
+        let wait = self.jitter.backoff_ms(base, self.unanswered, longest);
+        self.work = Work::Waiting { until: turn.mono().plus_ms(wait), why: Pause::Unanswered };
+        let text = format!("{why}; tried again in {} s or with the next connection", wait / 1000);
         self.enter(turn, Phase::Deferred, Some(Failure { code: FailCode::Network, text }));
     }
 }

@@ -17,6 +17,9 @@ use crate::limits::RETRY_AFTER_MAX_S;
 use crate::turn::Turn;
 use crate::work::{Asked, Order, Source, Work};
 
+/// First HTTP status that blames the server and not what was asked.
+const SERVER_FAULT: u16 = 500;
+
 /// A look-up in progress.
 #[derive(Debug)]
 pub(crate) struct Resolve {
@@ -173,6 +176,7 @@ impl Agent {
     }
 
     fn document(&mut self, turn: &mut Turn, mut resolve: Box<Resolve>, bytes: Option<&[u8]>) {
+        self.unanswered = 0;
         match resolve.wanted.clone() {
             Wanted::Meta { .. } => {
                 let stores = resolve.client.feed(bytes.map_or(Response::NotFound, Response::Bytes));
@@ -240,17 +244,18 @@ impl Agent {
     /// The last source failed too.
     pub(crate) fn http_failed(&mut self, turn: &mut Turn, what: &str, e: &FetchError) {
         self.work = Work::Idle;
-        if !self.link.up && matches!(e, FetchError::Network(_)) {
-            return self.offline(turn);
-        }
-        let why = match e {
-            FetchError::NotFound => "not found".to_string(),
-            FetchError::Busy { .. } => "the server is busy".to_string(),
-            FetchError::TooLarge => "more bytes than asked for".to_string(),
-            FetchError::Network(why) => why.clone(),
-            FetchError::Status(code) => format!("HTTP status {code}"),
+        let (why, says_nothing_of_the_bundle) = match e {
+            FetchError::NotFound => ("not found".to_string(), false),
+            FetchError::TooLarge => ("more bytes than asked for".to_string(), false),
+            FetchError::Busy { .. } => ("the server is busy".to_string(), true),
+            FetchError::Network(why) => (why.clone(), true),
+            FetchError::Status(code) => (format!("HTTP status {code}"), *code >= SERVER_FAULT),
         };
-        self.attempt_failed(turn, Failure { code: FailCode::Network, text: format!("{what}: {why}") });
+        let why = format!("{what}: {why}");
+        if says_nothing_of_the_bundle {
+            return self.unanswered(turn, why);
+        }
+        self.attempt_failed(turn, Failure { code: FailCode::Network, text: why });
     }
 
     /// Checks that the bundle may and can run here, before a byte of it is fetched.

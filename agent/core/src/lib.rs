@@ -37,7 +37,7 @@ use pinnace_protocol::message::{Ack, FailCode, Failure, Frame, FrameBody, open_f
 use pinnace_protocol::sketch::Layout;
 use pinnace_protocol::time::{Mono, Now};
 use pinnace_protocol::topic::Down;
-use pinnace_protocol::trust::{Floors, TrustedState};
+use pinnace_protocol::trust::{Floors, Root, TrustError, TrustedState};
 
 pub use api::*;
 pub use image::ANY_HARDWARE;
@@ -58,7 +58,8 @@ pub struct Agent {
     floors: Floors,
     /// The image repository as verified so far; none when the anchor's root is unsound.
     trusted: Option<TrustedState>,
-    director_root: Vec<u8>,
+    /// The newest director root; an error when not even the factory's is sound.
+    director_root: Result<Root, TrustError>,
     /// The candidate's manifest while it is fetched.
     manifest: Option<Vec<u8>>,
     factory: Option<Installed>,
@@ -72,12 +73,13 @@ pub struct Agent {
     tried: Option<LoadedInfo>,
     /// Profiles by which windows may be merged: those loaded last.
     layouts: Vec<Arc<Layout>>,
-    order: Option<Order>,
+    /// Shared, since every step of the way looks at it.
+    order: Option<Arc<Order>>,
     work: Work,
     active_load: Option<Job>,
     active_retry: Option<Mono>,
     active_tries: u32,
-    offline_waits: u32,
+    unanswered: u32,
     jitter: Jitter,
     messages: u64,
     jobs: u64,
@@ -104,8 +106,8 @@ impl Agent {
         match event {
             Event::LinkUp { nonce } => {
                 self.link_up(turn, nonce);
-                self.offline_waits = 0;
-                if matches!(self.work, Work::Waiting { why: Pause::Offline, .. }) {
+                self.unanswered = 0;
+                if matches!(self.work, Work::Waiting { why: Pause::Unanswered, .. }) {
                     self.wake(turn);
                 }
             }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use pinnace_protocol::ids::{BundleRef, Digest, Family};
 use pinnace_protocol::time::Now;
-use pinnace_protocol::trust::{Floors, Recovered, Released, TrustedState};
+use pinnace_protocol::trust::{Floors, Recovered, Released, TrustedState, first_root};
 
 use crate::Agent;
 use crate::api::{Config, Key, Level, SlotName, Step, Stored};
@@ -77,6 +77,17 @@ impl Agent {
                 None
             }
         };
+        let director_root = director_root.and_then(|bytes| {
+            first_root(&bytes, config.verifier)
+                .inspect_err(|e| {
+                    turn.log(
+                        Level::Error,
+                        alloc::format!("the stored director root is unsound: {e}; the first one is used"),
+                    );
+                })
+                .ok()
+        });
+        let director_root = director_root.map_or_else(|| first_root(&config.director_root, config.verifier), Ok);
         let factory = stored.factory.and_then(|bytes| factory_bundle(&bytes));
         if state.active.is_none() {
             state.active.clone_from(&factory);
@@ -89,7 +100,7 @@ impl Agent {
 
         let mut agent = Self {
             jitter: Jitter::new(config.seed, "backoff"),
-            director_root: director_root.unwrap_or_else(|| config.director_root.clone()),
+            director_root,
             config,
             state,
             floors,
@@ -108,7 +119,7 @@ impl Agent {
             active_load: None,
             active_retry: None,
             active_tries: 0,
-            offline_waits: 0,
+            unanswered: 0,
             messages: 0,
             jobs: 0,
             https: 0,

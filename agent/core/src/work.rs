@@ -51,8 +51,8 @@ impl Asked {
 pub(crate) enum Pause {
     /// An attempt failed.
     Backoff,
-    /// The device is offline; a link ends the wait.
-    Offline,
+    /// Nobody answers; a new link ends the wait.
+    Unanswered,
 }
 
 /// One thing at a time.

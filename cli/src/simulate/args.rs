@@ -184,10 +184,13 @@ pub struct ScenarioArgs {
     /// Run it from so many seeds; every one has to pass.
     #[arg(long, default_value_t = 1)]
     pub seeds: u64,
+    /// The first seed, hexadecimal, instead of the file's.
+    #[arg(long, value_name = "HEX")]
+    pub seed: Option<String>,
     /// Write JUnit XML.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// Write a page of the first seed.
+    /// Write a page of the first seed that fails, or of the first.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Print JSON.

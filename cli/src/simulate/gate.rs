@@ -5,7 +5,7 @@ use pinnace_simulator::{Case, Options, Profile, Sweep, parse_seed, run_fast};
 
 use super::args::GateArgs;
 use super::many::{judge_crashes, judge_sweep, run_crashes, run_meta, run_sweep};
-use super::{judge, threads, unusable};
+use super::{judge, threads, unusable, write};
 use crate::output::{Failure, line, table};
 
 /// `pinnace sim gate`.
@@ -24,8 +24,10 @@ pub fn run(args: &GateArgs) -> Result<(), Failure> {
         }
     };
 
-    // One world is one thread: the large fleet runs beside the rest.
-    let large = Case::draw(&Options { seed: first, devices: args.devices, hours: 1, profile: Profile::Calm });
+    // One world is one thread: the large fleet runs beside the rest. One rollout shows what a large fleet shows.
+    let mut large = Case::draw(&Options { seed: first, devices: args.devices, hours: 1, profile: Profile::Calm });
+    large.plan.wishes.truncate(1);
+    let saved = large.clone();
     std::thread::scope(|scope| {
         let began = Instant::now();
         let fleet = scope.spawn(move || (run_fast(&large), began.elapsed()));
@@ -60,7 +62,8 @@ pub fn run(args: &GateArgs) -> Result<(), Failure> {
             Ok((verdict, took)) => {
                 let speed = verdict.events as f64 / took.as_secs_f64();
                 let name = format!("{} devices, {} events, {speed:.0} events/s", args.devices, verdict.events);
-                (format!("{name}, done after {:.1} s", took.as_secs_f64()), judge(&verdict, &verdict.replay()))
+                let again = if verdict.violation.is_none() { String::new() } else { keep(&saved) };
+                (format!("{name}, done after {:.1} s", took.as_secs_f64()), judge(&verdict, &again))
             }
             Err(_) => (format!("{} devices", args.devices), Err(Failure::error("the large fleet panicked"))),
         };
@@ -69,4 +72,15 @@ pub fn run(args: &GateArgs) -> Result<(), Failure> {
     table(&["what", "time", "outcome"], rows, "");
     line(format!("{:.1} s in all", started.elapsed().as_secs_f64()));
     result
+}
+
+/// Writes the large fleet's case and returns the command that replays it.
+fn keep(case: &Case) -> String {
+    let file = std::env::temp_dir().join(format!("pinnace-{:x}.case", case.options.seed));
+    let written = case.to_json().map_err(Failure::error).and_then(|text| write(&file, &text));
+    match written {
+        Ok(()) => format!("pinnace sim replay {}", file.display()),
+        // The temporary folder is not writable: the same gate draws the same case.
+        Err(_) => format!("pinnace sim gate --first {:x} --devices {}", case.options.seed, case.options.devices),
+    }
 }

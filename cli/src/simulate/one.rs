@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use pinnace_simulator::scenario::{Scenario, ScenarioVerdict};
-use pinnace_simulator::{Case, Moment, report, run_case, run_fast, run_told, run_until, shrink};
+use pinnace_simulator::{Case, Moment, parse_seed, report, run_case, run_fast, run_told, run_until, shrink};
 
 use super::args::{MinimizeArgs, ReplayArgs, RunArgs, ScenarioArgs};
 use super::{judge, options, read_case, unusable, write};
@@ -41,15 +41,16 @@ pub fn replay(args: &ReplayArgs) -> Result<(), Failure> {
 
 fn finish(case: &Case, html: Option<&Path>, as_json: bool, again: Option<String>) -> Result<(), Failure> {
     let verdict = if html.is_some() { run_told(case) } else { run_case(case) };
+    let again = again.unwrap_or_else(|| verdict.replay());
     if as_json {
         json(&report::verdict_json(&verdict));
     } else {
         line(verdict.to_string());
     }
     if let Some(file) = html {
-        write(file, &report::page(&verdict))?;
+        write(file, &report::page(&verdict, &again))?;
     }
-    judge(&verdict, &again.unwrap_or_else(|| verdict.replay()))
+    judge(&verdict, &again)
 }
 
 /// `pinnace sim minimize`.
@@ -85,27 +86,35 @@ pub fn minimize(args: &MinimizeArgs) -> Result<(), Failure> {
 pub fn scenario(args: &ScenarioArgs) -> Result<(), Failure> {
     let text = std::fs::read_to_string(&args.file).map_err(|e| unusable(format!("{}: {e}", args.file.display())))?;
     let named = |why: String| unusable(format!("{}: {why}", args.file.display()));
-    let scenario = Scenario::parse(&text).map_err(named)?;
+    let mut scenario = Scenario::parse(&text).map_err(named)?;
+    if let Some(seed) = &args.seed {
+        parse_seed(seed).map_err(unusable)?;
+        scenario.seed.clone_from(seed);
+    }
     let folder = args.file.parent().unwrap_or_else(|| Path::new("."));
     let prepared = super::source::prepare(&scenario, folder)?;
     let verdicts: Vec<ScenarioVerdict> = (0..args.seeds.max(1)).map(|at| scenario.run(&prepared, at)).collect();
+    let again = |told: &ScenarioVerdict| {
+        format!("pinnace sim scenario {} --seed {:x}", args.file.display(), told.verdict.options.seed)
+    };
     if args.json {
-        json(&serde_json::json!(verdicts.iter().map(ScenarioVerdict::to_json).collect::<Vec<_>>()));
+        json(&serde_json::json!(verdicts.iter().map(|told| told.to_json(&again(told))).collect::<Vec<_>>()));
     } else {
         verdicts.iter().for_each(|verdict| line(verdict.to_string()));
     }
     if let Some(file) = &args.junit {
         write(file, &pinnace_simulator::scenario::junit(&scenario, &verdicts))?;
     }
-    if let (Some(file), Some(first)) = (&args.html, verdicts.first()) {
-        write(file, &report::page(&first.verdict))?;
+    let worst = verdicts.iter().find(|verdict| !verdict.passed());
+    if let (Some(file), Some(told)) = (&args.html, worst.or(verdicts.first())) {
+        write(file, &report::scenario_page(told, &again(told)))?;
     }
     let failed = verdicts.iter().filter(|verdict| !verdict.passed()).count();
     if failed == 0 {
         return Ok(());
     }
     Err(Failure::error(format!(
-        "{failed} of {} runs of `{}` did not do what is expected\n  hint: `--html FILE` draws the first one",
+        "{failed} of {} runs of `{}` did not do what is expected\n  hint: `--html FILE` draws the first of them",
         verdicts.len(),
         scenario.name
     )))

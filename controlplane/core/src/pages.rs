@@ -11,7 +11,7 @@ use crate::fleet::Device;
 use crate::gates;
 use crate::history::EventRecord;
 use crate::policy::LabelExpr;
-use crate::rollout::{Active, Outcome};
+use crate::rollout::{Active, Member, Outcome, Rollout};
 use crate::views::{
     BundleCell, DeviceCell, DevicePage, FleetPage, RolloutCell, RolloutPage, RunningCount, WavePlace, WaveRung,
 };
@@ -104,6 +104,21 @@ impl Steward {
             why: self.why(device),
             timeline: self.history.recent().filter(|e| e.device.as_ref() == Some(id)).cloned().collect(),
         })
+    }
+
+    /// Returns what is known of a device, without what a page adds.
+    pub fn known(&self, id: &DeviceId) -> Option<&Device> {
+        self.devices.get(id)
+    }
+
+    /// Returns a rollout, without what a page adds.
+    pub fn rollout_state(&self, id: &RolloutId) -> Option<&Rollout> {
+        self.rollouts.get(id).map(|active| &active.rollout)
+    }
+
+    /// Returns the members of a rollout; none of one that is not there.
+    pub fn members(&self, id: &RolloutId) -> impl Iterator<Item = &Member> {
+        self.rollouts.get(id).into_iter().flat_map(|active| active.members.values())
     }
 
     /// Returns up to `limit` entries of the history with a smaller number than `before` (the newest for `None`), newest

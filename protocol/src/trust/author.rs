@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::canonical::canonical;
 use super::delegation::{DelegatedRole, Delegations};
@@ -34,7 +34,7 @@ pub fn payload(signed: &Value) -> Result<Vec<u8>, TrustError> {
 pub fn sign_role(signed: &Value, signers: &[&dyn Signer]) -> Result<Vec<u8>, TrustError> {
     let payload = payload(signed)?;
     let signatures = signers.iter().map(|signer| entry(*signer, &payload)).collect::<Vec<_>>();
-    write(signed, &signatures)
+    write(payload, signed, &signatures)
 }
 
 /// Writes a typed document with the signatures of these signers.
@@ -66,7 +66,7 @@ pub fn attach(document: &[u8], signature: SignatureEntry) -> Result<Vec<u8>, Tru
     let mut signatures = envelope.signatures().clone();
     signatures.insert(signature.keyid, signature.sig);
     let signatures = signatures.into_iter().map(|(keyid, sig)| SignatureEntry { keyid, sig }).collect::<Vec<_>>();
-    write(envelope.signed(), &signatures)
+    write(envelope.payload().to_vec(), envelope.signed(), &signatures)
 }
 
 /// Returns the same document one version on, with a new expiry in unix seconds; unsigned.
@@ -80,12 +80,17 @@ pub fn next<T: Body>(body: &T, expires: u64) -> T {
 }
 
 fn entry(signer: &dyn Signer, payload: &[u8]) -> SignatureEntry {
-    SignatureEntry { keyid: signer.key().key_id(), sig: hex::encode(signer.sign(payload)) }
+    SignatureEntry { keyid: signer.key_id(), sig: hex::encode(signer.sign(payload)) }
 }
 
-fn write(signed: &Value, signatures: &[SignatureEntry]) -> Result<Vec<u8>, TrustError> {
-    serde_json::to_vec(&json!({ "signatures": signatures, "signed": signed }))
-        .map_err(|e| TrustError::malformed("the document", e.to_string()))
+/// Writes a document; `payload` is the canonical form of `signed`.
+fn write(payload: Vec<u8>, signed: &Value, signatures: &[SignatureEntry]) -> Result<Vec<u8>, TrustError> {
+    let json = |e: serde_json::Error| TrustError::malformed("the document", e.to_string());
+    // The canonical form is JSON as it stands unless a string holds a control character, which it leaves unescaped.
+    let signed =
+        if payload.iter().any(|byte| *byte < b' ') { serde_json::to_vec(signed).map_err(json)? } else { payload };
+    let signatures = serde_json::to_vec(signatures).map_err(json)?;
+    Ok([b"{\"signatures\":".as_slice(), &signatures, b",\"signed\":", &signed, b"}"].concat())
 }
 
 fn role_keys(keys: &[TufKey], threshold: u64) -> RoleKeys {

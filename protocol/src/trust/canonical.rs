@@ -1,7 +1,6 @@
 //! OLPC canonical JSON: the one byte string that a signature covers.
 
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use serde_json::Value;
@@ -23,10 +22,16 @@ fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), TrustError> {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(number) if number.is_u64() || number.is_i64() => {
-            out.extend_from_slice(number.to_string().as_bytes());
-        }
         Value::Number(number) => {
+            if let Some(whole) = number.as_u64() {
+                write_number(whole, out);
+                return Ok(());
+            }
+            if let Some(negative) = number.as_i64() {
+                out.push(b'-');
+                write_number(negative.unsigned_abs(), out);
+                return Ok(());
+            }
             return Err(TrustError::malformed(
                 "canonical JSON",
                 format!("{number} is not a whole 64-bit number; write fractions as strings"),
@@ -64,11 +69,28 @@ fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), TrustError> {
 
 fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    for byte in text.bytes() {
-        if matches!(byte, b'"' | b'\\') {
-            out.push(b'\\');
-        }
-        out.push(byte);
+    let mut rest = text.as_bytes();
+    // Nearly every string goes out in one piece.
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(&[b'\\', rest[at]]);
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+fn write_number(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut from = digits.len();
+    loop {
+        from -= 1;
+        // A digit fits in a byte.
+        digits[from] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[from..]);
 }

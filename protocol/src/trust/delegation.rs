@@ -5,15 +5,16 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::key::{Extra, TufKey};
 use super::limits::{DELEGATIONS_LISTED_MAX, ROLE_NAME_MAX};
 use super::metadata::{RoleKeys, TOP_LEVEL, check_keys};
+use super::open::open_object;
 
 /// Lists delegated roles in order of trust, with their keys.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Delegations {
     /// Keys by id.
     pub keys: BTreeMap<String, TufKey>,
@@ -25,7 +26,7 @@ pub struct Delegations {
 }
 
 /// Trusts a role for some paths.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DelegatedRole {
     /// Its name; also its file name.
     pub name: String,
@@ -36,15 +37,29 @@ pub struct DelegatedRole {
     /// Whether the search ends here for the paths that match.
     pub terminating: bool,
     /// Patterns of the paths; `*` and `?` match within one part between slashes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub paths: Option<Vec<String>>,
     /// Instead of patterns: beginnings of the path's SHA-256, hex.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub path_hash_prefixes: Option<Vec<String>>,
     /// Unknown fields.
     #[serde(flatten)]
     pub extra: Extra,
 }
+
+open_object!(Delegations {
+    keys: BTreeMap<String, TufKey> = "keys",
+    roles: Vec<DelegatedRole> = "roles",
+}, extra => Delegations { keys, roles, extra });
+
+open_object!(DelegatedRole {
+    name: String = "name",
+    keyids: Vec<String> = "keyids",
+    threshold: u64 = "threshold",
+    terminating: bool = "terminating",
+    paths: Option<Vec<String>> = "paths" or None,
+    path_hash_prefixes: Option<Vec<String>> = "path_hash_prefixes" or None,
+}, extra => DelegatedRole { name, keyids, threshold, terminating, paths, path_hash_prefixes, extra });
 
 impl Delegations {
     /// Says what is wrong with the list.

@@ -1,5 +1,6 @@
 //! The director repository: what one device should run, signed online for that device alone.
 
+use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -178,17 +179,18 @@ pub fn verify_director(
     floors: &Floors,
     now: u64,
 ) -> Result<VerifiedDirector, TrustError> {
-    verify_director_with(Verifier::STRICT, bytes, trusted_root, device_id, expected_nonce, floors, now)
+    let verifier = Verifier::STRICT;
+    verify_director_with(verifier, bytes, &first_root(trusted_root, verifier)?, device_id, expected_nonce, floors, now)
 }
 
-/// As [`verify_director`]; signatures are judged by `verifier`.
+/// As [`verify_director`], with a root that was verified before; signatures are judged by `verifier`.
 ///
 /// # Errors
 /// As [`verify_director`].
 pub fn verify_director_with(
     verifier: Verifier,
     bytes: &[u8],
-    trusted_root: &[u8],
+    trusted_root: &Root,
     device_id: &str,
     expected_nonce: Option<&str>,
     floors: &Floors,
@@ -230,7 +232,7 @@ pub fn verify_director_with(
     }
     floors.raise_time(issued);
     let judged = if nonce_bound { floors.time() } else { floors.judge_time(now) };
-    check_expiry("director root", &root, judged)?;
+    check_expiry("director root", &*root, judged)?;
     check_expiry("director timestamp", &timestamp, judged)?;
     check_expiry("director snapshot", &snapshot, judged)?;
     check_expiry("director targets", &targets, judged)?;
@@ -239,13 +241,13 @@ pub fn verify_director_with(
 }
 
 /// Follows the roots of the bundle from the trusted one and raises the root floor.
-fn follow_roots(
+fn follow_roots<'a>(
     verifier: Verifier,
-    trusted: &[u8],
+    trusted: &'a Root,
     roots: &[Vec<u8>],
     floors: &mut Floors,
-) -> Result<(Root, Option<Vec<u8>>), TrustError> {
-    let mut root = first_root(trusted, verifier)?;
+) -> Result<(Cow<'a, Root>, Option<Vec<u8>>), TrustError> {
+    let mut root = Cow::Borrowed(trusted);
     let mut newest = None;
     for bytes in roots {
         let next = match next_root(&root, bytes, verifier) {
@@ -259,7 +261,7 @@ fn follow_roots(
         let retires = root.retires_keys(&next, &[TIMESTAMP, SNAPSHOT, TARGETS]);
         floors.raise_director_root(next.header.version, retires);
         newest = Some(bytes.clone());
-        root = next;
+        root = Cow::Owned(next);
     }
     floors.director.check_root(root.header.version)?;
     floors.raise_director_root(root.header.version, false);

@@ -71,8 +71,13 @@ pub(super) fn serialize<S: Serializer>(seconds: &u64, out: S) -> Result<S::Ok, S
     out.serialize_str(&format(*seconds))
 }
 
-/// Deserialises an ISO timestamp to unix seconds.
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(reader: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(reader)?;
-    parse(&text).ok_or_else(|| D::Error::custom(format!("`{text}` is not a time like 2030-01-31T00:00:00Z")))
+/// Unix seconds that are read from an ISO timestamp.
+pub(super) struct Seconds(pub u64);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(reader)?;
+        let seconds = parse(&text);
+        seconds.map(Self).ok_or_else(|| D::Error::custom(format!("`{text}` is not a time like 2030-01-31T00:00:00Z")))
+    }
 }

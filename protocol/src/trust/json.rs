@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::error::TrustError;
@@ -32,24 +33,35 @@ pub fn parse(what: &str, bytes: &[u8], cap: usize) -> Result<Value, TrustError> 
 }
 
 /// Tells whether brackets outside strings nest deeper than `cap`.
-fn deeper_than(bytes: &[u8], cap: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    for byte in bytes {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
+fn deeper_than(mut bytes: &[u8], cap: usize) -> bool {
+    let mut depth = 0_usize;
+    while let Some((first, rest)) = bytes.split_first() {
+        bytes = rest;
+        match first {
+            b'"' => bytes = after_string(rest),
+            b'{' | b'[' => {
                 depth += 1;
                 if depth > cap {
                     return true;
                 }
             }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
     false
+}
+
+/// Returns what follows a string whose opening quote has been read; nothing when it never ends.
+fn after_string(mut bytes: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', bytes) {
+        let (found, rest) = (bytes[at], &bytes[at + 1..]);
+        if found == b'"' {
+            return rest;
+        }
+        bytes = rest.get(1..).unwrap_or_default();
+    }
+    &[]
 }
 
 /// Builds a `Value` and refuses what two readers could read in two ways.
@@ -106,10 +118,12 @@ impl<'de> Visitor<'de> for Strict {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             let value = entries.next_value_seed(Strict)?;
-            if map.contains_key(&key) {
-                return Err(A::Error::custom(format!("key `{key}` is given twice")));
-            }
-            map.insert(key, value);
+            match map.entry(key) {
+                Entry::Vacant(place) => place.insert(value),
+                Entry::Occupied(known) => {
+                    return Err(A::Error::custom(format!("key `{}` is given twice", known.key())));
+                }
+            };
         }
         Ok(Value::Object(map))
     }

@@ -5,11 +5,12 @@ use alloc::string::String;
 use core::fmt;
 
 use ed25519_dalek::Signer as _;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::canonical::canonical;
+use super::open::open_object;
 use crate::signature::Verifier;
 
 /// Fields that this version does not know and that are kept as they came.
@@ -19,7 +20,7 @@ pub type Extra = BTreeMap<String, Value>;
 const ED25519: &str = "ed25519";
 
 /// Holds a public key in TUF's JSON form.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TufKey {
     /// The kind of key; only `ed25519` can verify.
     pub keytype: String,
@@ -33,7 +34,7 @@ pub struct TufKey {
 }
 
 /// Holds the public half of a key.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KeyVal {
     /// 32 bytes in hex for ed25519.
     pub public: String,
@@ -41,6 +42,14 @@ pub struct KeyVal {
     #[serde(flatten)]
     pub extra: Extra,
 }
+
+open_object!(TufKey { keytype: String = "keytype", scheme: String = "scheme", keyval: KeyVal = "keyval" }, extra => TufKey {
+    keytype,
+    scheme,
+    keyval,
+    extra,
+});
+open_object!(KeyVal { public: String = "public" }, extra => KeyVal { public, extra });
 
 impl TufKey {
     /// Builds an ed25519 key from its 32 public bytes.
@@ -82,28 +91,41 @@ impl TufKey {
 pub trait Signer {
     /// Returns the public key.
     fn key(&self) -> TufKey;
+    /// Returns the key's id.
+    fn key_id(&self) -> String {
+        self.key().key_id()
+    }
     /// Returns the ed25519 signature over `message`.
     fn sign(&self, message: &[u8]) -> [u8; 64];
 }
 
 /// Signs with a key held in memory; wiped when dropped.
 #[derive(Clone)]
-pub struct SigningKey(ed25519_dalek::SigningKey);
+pub struct SigningKey {
+    key: ed25519_dalek::SigningKey,
+    id: String,
+}
 
 impl SigningKey {
     /// Builds the key from its 32 secret bytes.
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self(ed25519_dalek::SigningKey::from_bytes(&seed))
+        let key = ed25519_dalek::SigningKey::from_bytes(&seed);
+        let id = TufKey::ed25519(&key.verifying_key().to_bytes()).key_id();
+        Self { key, id }
     }
 }
 
 impl Signer for SigningKey {
     fn key(&self) -> TufKey {
-        TufKey::ed25519(&self.0.verifying_key().to_bytes())
+        TufKey::ed25519(&self.key.verifying_key().to_bytes())
+    }
+
+    fn key_id(&self) -> String {
+        self.id.clone()
     }
 
     fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.0.sign(message).to_bytes()
+        self.key.sign(message).to_bytes()
     }
 }
 

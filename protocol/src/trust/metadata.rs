@@ -5,8 +5,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256, Sha512};
 
@@ -14,6 +14,7 @@ use super::delegation::Delegations;
 use super::error::TrustError;
 use super::iso_time;
 use super::key::{Extra, TufKey};
+use super::open::open_object;
 
 /// Name of the root role.
 pub const ROOT: &str = "root";
@@ -30,7 +31,7 @@ pub const TOP_LEVEL: [&str; 4] = [ROOT, TIMESTAMP, SNAPSHOT, TARGETS];
 pub const SPEC_VERSION: &str = "1.0.31";
 
 /// Holds what all four documents begin with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Header {
     /// The document's type, one of [`TOP_LEVEL`]; delegated roles are of type `targets`.
     #[serde(rename = "_type")]
@@ -40,7 +41,7 @@ pub struct Header {
     /// Its version, from 1.
     pub version: u64,
     /// When it expires, unix seconds.
-    #[serde(with = "iso_time")]
+    #[serde(serialize_with = "iso_time::serialize")]
     pub expires: u64,
 }
 
@@ -86,7 +87,7 @@ pub trait Body: Serialize + DeserializeOwned + Clone {
 }
 
 /// Names the keys of a role and how many of them must sign.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RoleKeys {
     /// Ids of the keys, each once.
     pub keyids: Vec<String>,
@@ -124,13 +125,12 @@ pub(super) fn check_keys(role: &str, keyids: &[String], threshold: u64) -> Resul
 }
 
 /// Names the keys of the four roles: the document that all trust starts from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Root {
     /// Type, version, expiry.
     #[serde(flatten)]
     pub header: Header,
     /// Whether file names carry versions and hashes.
-    #[serde(default)]
     pub consistent_snapshot: bool,
     /// Keys by id.
     pub keys: BTreeMap<String, TufKey>,
@@ -166,7 +166,7 @@ impl Root {
 }
 
 /// Names the newest snapshot; the one document that is polled.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Timestamp {
     /// Type, version, expiry.
     #[serde(flatten)]
@@ -191,7 +191,7 @@ impl Timestamp {
 }
 
 /// Names the version of every targets document, so that none can be swapped for another publication's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Snapshot {
     /// Type, version, expiry.
     #[serde(flatten)]
@@ -216,7 +216,7 @@ impl Snapshot {
 }
 
 /// Names files with their hashes, and other roles that may do so.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Targets {
     /// Type, version, expiry.
     #[serde(flatten)]
@@ -224,7 +224,7 @@ pub struct Targets {
     /// Files by path.
     pub targets: BTreeMap<String, TargetFile>,
     /// Roles trusted for some paths.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub delegations: Option<Delegations>,
     /// Unknown fields; the director's `device` lives here.
     #[serde(flatten)]
@@ -232,15 +232,15 @@ pub struct Targets {
 }
 
 /// Pins one metadata file: version, and where given length and hashes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MetaFile {
     /// The version it must have.
     pub version: u64,
     /// The length it must have, bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<u64>,
     /// The hashes it must have, hex by algorithm.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub hashes: BTreeMap<String, String>,
     /// Unknown fields.
     #[serde(flatten)]
@@ -277,14 +277,14 @@ impl MetaFile {
 }
 
 /// Describes one released file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TargetFile {
     /// Its length, bytes.
     pub length: u64,
     /// Its hashes, hex by algorithm.
     pub hashes: BTreeMap<String, String>,
     /// What the releaser says about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub custom: Option<Value>,
     /// Unknown fields.
     #[serde(flatten)]
@@ -332,6 +332,53 @@ fn check_hashes(what: &str, bytes: &[u8], hashes: &BTreeMap<String, String>) -> 
     }
     if known { Ok(()) } else { Err(TrustError::malformed(what, "it is pinned by no hash algorithm known here")) }
 }
+
+open_object!(RoleKeys { keyids: Vec<String> = "keyids", threshold: u64 = "threshold" }, extra => RoleKeys {
+    keyids,
+    threshold,
+    extra,
+});
+
+/// As [`open_object`], of a document: with the fields of a [`Header`].
+macro_rules! open_document {
+    ($type:ident { $($name:ident: $field:ty = $key:literal $(or $default:expr)?),+ }) => {
+        open_object!($type {
+            kind: String = "_type",
+            spec_version: String = "spec_version",
+            version: u64 = "version",
+            expires: iso_time::Seconds = "expires",
+            $($name: $field = $key $(or $default)?),+
+        }, extra => $type {
+            header: Header { kind, spec_version, version, expires: expires.0 },
+            $($name,)+
+            extra,
+        });
+    };
+}
+
+open_document!(Root {
+    consistent_snapshot: bool = "consistent_snapshot" or false,
+    keys: BTreeMap<String, TufKey> = "keys",
+    roles: BTreeMap<String, RoleKeys> = "roles"
+});
+open_document!(Timestamp { meta: BTreeMap<String, MetaFile> = "meta" });
+open_document!(Snapshot { meta: BTreeMap<String, MetaFile> = "meta" });
+open_document!(Targets {
+    targets: BTreeMap<String, TargetFile> = "targets",
+    delegations: Option<Delegations> = "delegations" or None
+});
+
+open_object!(MetaFile {
+    version: u64 = "version",
+    length: Option<u64> = "length" or None,
+    hashes: BTreeMap<String, String> = "hashes" or BTreeMap::new(),
+}, extra => MetaFile { version, length, hashes, extra });
+
+open_object!(TargetFile {
+    length: u64 = "length",
+    hashes: BTreeMap<String, String> = "hashes",
+    custom: Option<Value> = "custom" or None,
+}, extra => TargetFile { length, hashes, custom, extra });
 
 /// Implements [`Body`] for one document type; `$check` says what else must hold.
 macro_rules! body {

@@ -9,7 +9,8 @@ use super::CountedOnce;
 /// The sum of the windows whose commit is durable.
 #[derive(Debug, Default)]
 pub struct AllCounted {
-    sums: BTreeMap<(usize, BundleRef), Live>,
+    /// By device and bundle.
+    sums: BTreeMap<usize, BTreeMap<BundleRef, Live>>,
     /// Devices whose ledger was lost: nobody can say what was in it.
     forgotten: BTreeSet<usize>,
 }
@@ -17,7 +18,12 @@ pub struct AllCounted {
 impl AllCounted {
     /// A window was closed and is durable.
     pub fn closed(&mut self, device: usize, bundle: &BundleRef, live: &Live) -> Result<(), String> {
-        let sum = self.sums.entry((device, bundle.clone())).or_insert_with(|| Live::with_layout(live.layout()));
+        let sum = self
+            .sums
+            .entry(device)
+            .or_default()
+            .entry(bundle.clone())
+            .or_insert_with(|| Live::with_layout(live.layout()));
         sum.merge(live).map_err(|e| e.to_string())
     }
 
@@ -31,7 +37,7 @@ impl AllCounted {
         if self.forgotten.contains(&device) {
             return Ok(());
         }
-        for ((_, bundle), closed) in self.sums.iter().filter(|((d, _), _)| *d == device) {
+        for (bundle, closed) in self.sums.get(&device).into_iter().flatten() {
             let found = counted.sum(device, bundle);
             if found.map(Live::encode) != Some(closed.encode()) {
                 let rows = found.map_or(0, Live::rows);

@@ -4,6 +4,7 @@ use pinnace_controlplane_core::history::{EventKind, EventRecord};
 use pinnace_controlplane_core::rollout::{Member, MemberState};
 use pinnace_protocol::message::{Phase, Report};
 
+use super::named;
 use crate::device::Device;
 use crate::plane::Plane;
 use crate::story::Node;
@@ -24,13 +25,12 @@ pub fn says_why(record: &EventRecord) -> Result<(), String> {
     if by_itself && !record.text.contains('(') { Err(format!("no reason is told: {}", record.text)) } else { Ok(()) }
 }
 
-/// Looks at every device of every rollout that has ended.
+/// Looks at every device of every rollout that has ended; `devices` are sorted by name.
 pub fn ended(devices: &[Device], plane: &Plane) -> Result<(), (Node, String)> {
     let Some(steward) = plane.steward() else { return Ok(()) };
     for cell in steward.rollouts().into_iter().filter(|cell| is_over(cell.state)) {
-        let Some(page) = steward.rollout(&cell.id) else { continue };
-        for member in &page.members {
-            let Some(device) = devices.iter().find(|d| d.id == member.device) else { continue };
+        for member in steward.members(&cell.id) {
+            let Some(device) = named(devices, &member.device) else { continue };
             let found = has_ended(device, member);
             found.map_err(|why| (Node::Device(device.index), format!("{}: {why}", cell.id)))?;
         }

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use pinnace_controlplane_core::Row;
 use pinnace_controlplane_core::policy::RolloutPolicy;
 use pinnace_controlplane_core::rollout::Rollout;
+use pinnace_protocol::ids::DeviceId;
 
 /// What is stored of rollouts, and whom the plane has really told.
 #[derive(Debug, Default)]
 pub struct Exposure {
     rollouts: BTreeMap<String, Rollout>,
     told: BTreeMap<String, BTreeSet<usize>>,
-    joined: BTreeSet<String>,
+    joined: BTreeSet<DeviceId>,
 }
 
 /// A rollout's newest stored state, for coverage.
@@ -20,8 +21,8 @@ impl Exposure {
     /// A row became durable.
     pub fn stored(&mut self, row: &Row) -> Result<(), String> {
         match row {
-            Row::Device(device) => {
-                self.joined.insert(device.id.to_string());
+            Row::Device(device) if !self.joined.contains(&device.id) => {
+                self.joined.insert(device.id.clone());
             }
             Row::Rollout(rollout) => {
                 let most = self.most(&rollout.policy, rollout.wave);

@@ -17,6 +17,7 @@ mod verified;
 
 use std::fmt;
 
+use pinnace_protocol::ids::DeviceId;
 use serde::{Deserialize, Serialize};
 
 pub use all_counted::AllCounted;
@@ -35,6 +36,7 @@ pub use settled::settled;
 pub use slots_kept::slot_is_free;
 pub use verified::verified;
 
+use crate::device::Device;
 use crate::story::Node;
 
 /// An invariant.
@@ -152,4 +154,10 @@ pub struct Checks {
     pub closed: AllCounted,
     /// L5.
     pub drift: DriftFound,
+}
+
+/// Returns the device of this name; `devices` are sorted by name.
+fn named<'a>(devices: &'a [Device], id: &DeviceId) -> Option<&'a Device> {
+    let at = devices.binary_search_by(|device| device.id.cmp(id)).ok()?;
+    devices.get(at)
 }

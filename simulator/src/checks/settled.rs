@@ -1,8 +1,9 @@
 //! L1: in the end every reachable device runs what it should, or says why not.
-use pinnace_controlplane_core::views::DevicePage;
+use pinnace_controlplane_core::fleet::Device as Known;
 use pinnace_protocol::ids::BundleRef;
 use pinnace_protocol::message::Phase;
 
+use super::named;
 use crate::device::Device;
 use crate::engine::Fate;
 use crate::operator::Operator;
@@ -28,15 +29,15 @@ pub fn settled(
     }
     for device in devices.iter().filter(|d| !d.destroyed) {
         let node = Node::Device(device.index);
-        let page = steward.device(&device.id).ok_or((node, "it never joined".to_owned()))?;
-        let Some(target) = &page.device.target else { continue };
+        let known = steward.known(&device.id).ok_or((node, "it never joined".to_owned()))?;
+        let Some(target) = &known.target else { continue };
         let runs = device.engine.active.as_ref().map(|model| &model.bundle);
         if runs == Some(&target.bundle) {
-            if page.device.runs() != runs {
+            if known.runs() != runs {
                 return Err((node, format!("it runs {}, and the plane does not know", target.bundle)));
             }
-        } else if !is_explained(device, &page, profile, is_damaged(device.index)) {
-            let (phase, accepted, told) = (page.device.phase, page.device.accepted, page.device.generation);
+        } else if !is_explained(device, known, profile, is_damaged(device.index)) {
+            let (phase, accepted, told) = (known.phase, known.accepted, known.generation);
             return Err((
                 node,
                 format!(
@@ -54,9 +55,9 @@ pub fn settled(
 fn holds_up(devices: &[Device], plane: &Plane) -> Option<Node> {
     let steward = plane.steward()?;
     let open = steward.rollouts().into_iter().filter(|cell| !is_ended(cell.state));
-    let members = open.filter_map(|cell| steward.rollout(&cell.id)).flat_map(|page| page.members);
-    let waiting: Vec<_> = members.filter(|m| m.outcome.is_none()).map(|m| m.device).collect();
-    devices.iter().find(|d| !d.destroyed && waiting.contains(&d.id)).map(|d| Node::Device(d.index))
+    let members = open.flat_map(|cell| steward.members(&cell.id).collect::<Vec<_>>());
+    let waiting = members.filter(|m| m.outcome.is_none()).filter_map(|m| named(devices, &m.device));
+    waiting.filter(|d| !d.destroyed).map(|d| d.index).min().map(Node::Device)
 }
 
 fn is_ended(state: &str) -> bool {
@@ -64,11 +65,11 @@ fn is_ended(state: &str) -> bool {
 }
 
 /// Returns whether a device has said for good why it does not run its target, and may.
-pub(super) fn is_explained(device: &Device, page: &DevicePage, profile: Profile, damaged: bool) -> bool {
-    let Some(failure) = page.device.failure.as_ref().filter(|_| page.device.phase == Phase::Failed) else {
+pub(super) fn is_explained(device: &Device, known: &Known, profile: Profile, damaged: bool) -> bool {
+    let Some(failure) = known.failure.as_ref().filter(|_| known.phase == Phase::Failed) else {
         return false;
     };
-    let Some(target) = &page.device.target else { return true };
+    let Some(target) = &known.target else { return true };
     let is_bad = device.fate(target.bundle.version) != Fate::Healthy;
     // Left alone for a day after three attempts in bad times.
     let is_quarantined = failure.code.is_retryable();

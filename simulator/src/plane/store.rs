@@ -1,5 +1,5 @@
 //! The plane's database: rows by table and key, and the last director version of each device.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use pinnace_controlplane_core::{Batch, Row, Table};
 use pinnace_protocol::ids::DeviceId;
@@ -7,7 +7,8 @@ use pinnace_protocol::ids::DeviceId;
 /// What survives a crash. Rows are encoded when a start reads them: what cannot be read back is found there.
 #[derive(Debug, Default)]
 pub struct Store {
-    tables: BTreeMap<Table, BTreeMap<String, Row>>,
+    /// Rows by key, in no order: a start sorts them.
+    tables: BTreeMap<Table, HashMap<String, Row>>,
     versions: BTreeMap<usize, u64>,
 }
 
@@ -29,7 +30,7 @@ impl Store {
     /// # Errors
     /// A text when one cannot be encoded or decoded.
     pub fn rows(&self) -> Result<Vec<Row>, String> {
-        let all = self.tables.iter().flat_map(|(table, rows)| rows.values().map(move |row| (*table, row)));
+        let all = self.tables.iter().flat_map(|(table, rows)| sorted(rows).into_iter().map(move |row| (*table, row)));
         all.map(|(table, row)| {
             let bytes = row.value().map_err(|e| e.to_string())?;
             Row::decode(table, &bytes).map_err(|e| e.to_string())
@@ -53,4 +54,11 @@ impl Store {
         *last = last.saturating_add(1).max(now_s);
         *last
     }
+}
+
+/// Returns the rows in the order of their keys: what happens must not depend on a hash.
+fn sorted(rows: &HashMap<String, Row>) -> Vec<&Row> {
+    let mut rows: Vec<_> = rows.iter().collect();
+    rows.sort_unstable_by_key(|(key, _)| *key);
+    rows.into_iter().map(|(_, row)| row).collect()
 }

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use super::escape;
 use crate::limits::PAGE_MOMENTS;
+use crate::scenario::ScenarioVerdict;
 use crate::story::Moment;
 use crate::timeline::Point;
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, Violation};
 
 /// Size of a plot in its own units; the page scales it.
 const WIDTH: f64 = 720.0;
@@ -16,24 +17,57 @@ const HEIGHT: f64 = 180.0;
 const LEFT: f64 = 44.0;
 const BELOW: f64 = 22.0;
 
-/// Returns the page of a told run.
-pub fn page(verdict: &Verdict) -> String {
+/// Returns the page of a told run; `again` is the command that repeats it.
+pub fn page(verdict: &Verdict, again: &str) -> String {
+    let title = format!("Simulated fleet, seed {:x}", verdict.options.seed);
     let (state, class) = match &verdict.violation {
         None => ("Every invariant held.".to_owned(), "good"),
-        Some(v) => (format!("{} does not hold at {}: {}", v.check, Moment(v.at_ms), v.sentence), "bad"),
+        Some(v) => (broken(v), "bad"),
     };
+    draw(
+        verdict,
+        &title,
+        &format!("<p class=\"{class}\">{}</p>", escape(&state)),
+        verdict.options.profile.as_str(),
+        again,
+    )
+}
+
+/// Returns the page of a scenario's run: expectations first.
+pub fn scenario_page(told: &ScenarioVerdict, again: &str) -> String {
+    let (word, class) = if told.passed() { ("It passed.", "good") } else { ("It failed.", "bad") };
+    let mut head = format!("<p class=\"{class}\">{word}</p><ul class=\"story\">");
+    let mut item = |holds: bool, text: &str| {
+        let (mark, class) = if holds { ("ok", "good") } else { ("FAIL", "bad") };
+        _ = write!(head, "<li><span class=\"{class}\">{mark}</span> {}</li>", escape(text));
+    };
+    for finding in &told.findings {
+        item(finding.holds, &format!("{}: {}", finding.expected, finding.found));
+    }
+    match &told.verdict.violation {
+        None => item(true, "every invariant held"),
+        Some(v) => item(false, &broken(v)),
+    }
+    head.push_str("</ul>");
+    let title = format!("{}, seed {:x}", told.name, told.verdict.options.seed);
+    draw(&told.verdict, &title, &head, "the scenario's", again)
+}
+
+fn broken(v: &Violation) -> String {
+    format!("{} does not hold at {}: {}", v.check, Moment(v.at_ms), v.sentence)
+}
+
+/// Draws the page; `head` is HTML.
+fn draw(verdict: &Verdict, title: &str, head: &str, faults: &str, again: &str) -> String {
     let mut out = String::from(HEAD);
     let options = &verdict.options;
     _ = write!(
         out,
-        "<h1>Simulated fleet, seed {:x}</h1><p class=\"{class}\">{}</p><dl><dt>devices</dt><dd>{}</dd><dt>profile</dt>\
-         <dd>{}</dd><dt>virtual time</dt><dd>{}</dd><dt>events</dt><dd>{}</dd><dt>power cuts</dt><dd>{}</dd>\
-         <dt>crashes</dt><dd>{}</dd><dt>messages lost</dt><dd>{} of {}</dd><dt>outcome</dt><dd>{}</dd></dl>\
-         <p>Again: <code>{}</code></p>",
-        options.seed,
-        escape(&state),
+        "<h1>{}</h1>{head}<dl><dt>devices</dt><dd>{}</dd><dt>faults</dt><dd>{faults}</dd><dt>virtual time</dt>\
+         <dd>{}</dd><dt>events</dt><dd>{}</dd><dt>power cuts</dt><dd>{}</dd><dt>crashes</dt><dd>{}</dd>\
+         <dt>messages lost</dt><dd>{} of {}</dd><dt>outcome</dt><dd>{}</dd></dl><p>Again: <code>{}</code></p>",
+        escape(title),
         options.devices,
-        options.profile,
         Moment(verdict.virtual_ms),
         verdict.events,
         verdict.counts.power_cuts,
@@ -41,7 +75,7 @@ pub fn page(verdict: &Verdict) -> String {
         verdict.counts.lost,
         verdict.counts.messages,
         escape(&verdict.outcome),
-        escape(&verdict.replay())
+        escape(again)
     );
     let mut rollouts: BTreeMap<&str, Vec<&Point>> = BTreeMap::new();
     for point in &verdict.timeline.points {
@@ -195,7 +229,7 @@ mod tests {
     fn a_page_shows_every_rollout_and_its_decisions() {
         let case = Case::draw(&Options { seed: 1, devices: 5, hours: 12, profile: Profile::Calm });
         let verdict = crate::run_told(&case);
-        let page = page(&verdict);
+        let page = page(&verdict, &verdict.replay());
         assert!(
             page.contains("rain-v1-r1")
                 && page.contains("Every invariant held.")

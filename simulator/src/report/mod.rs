@@ -3,7 +3,7 @@ mod html;
 mod json;
 mod junit;
 
-pub use html::page;
+pub use html::{page, scenario_page};
 pub use json::{sweep_json, verdict_json};
 pub use junit::junit;
 

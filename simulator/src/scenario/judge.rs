@@ -105,15 +105,17 @@ impl ScenarioVerdict {
         self.verdict.violation.is_none() && self.findings.iter().all(|finding| finding.holds)
     }
 
-    /// Returns it as JSON.
-    pub fn to_json(&self) -> Value {
+    /// Returns it as JSON; `again` is the command that repeats it.
+    pub fn to_json(&self, again: &str) -> Value {
+        let mut run = report::verdict_json(&self.verdict);
+        run["replay"] = again.into();
         let finding = |f: &Finding| json!({ "expected": f.expected, "found": f.found, "holds": f.holds });
         json!({
             "name": self.name,
             "seed": format!("{:x}", self.verdict.options.seed),
             "passed": self.passed(),
             "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
-            "run": report::verdict_json(&self.verdict),
+            "run": run,
         })
     }
 }

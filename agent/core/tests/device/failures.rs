@@ -159,13 +159,21 @@ fn a_full_disk_defers_and_then_gives_up_for_a_day() {
 }
 
 #[test]
-fn a_dead_network_is_tried_three_times() {
+fn a_dead_network_is_never_held_against_a_bundle() {
     let (mut world, v1, v2) = with_active(50_000);
     (world.plane.mqtt, world.plane.http) = (Mqtt::Silent, Http::Fails);
     world.assign(Assigned::new(&v2, 2));
-    world.until("failed", |w| w.phase() == Some(Phase::Failed));
-    assert_eq!((world.failure(), world.plane.gets), (Some(FailCode::Network), 3));
+    world.until("ten attempts", |w| w.plane.gets == 10);
+    assert_eq!((world.phase(), world.failure()), (Some(Phase::Deferred), Some(FailCode::Network)));
     assert_eq!(world.serves(), Some(v1.digest));
+    // The longest wait is ten minutes as long as the link stands.
+    let began = world.now.wall.unix_ms;
+    world.until("more attempts", |w| w.plane.gets == 12);
+    assert!(world.now.wall.unix_ms - began <= 2 * 11 * 60_000);
+    (world.plane.mqtt, world.plane.http) = (Mqtt::Answers, Http::Answers);
+    let back = world.now.wall.unix_ms;
+    world.until("healthy", |w| w.serves() == Some(v2.digest) && w.phase() == Some(Phase::Healthy));
+    assert!(world.now.wall.unix_ms - back <= 30 * 60_000, "no quarantine of a day");
 }
 
 #[test]

@@ -22,16 +22,16 @@ pub fn in_favour(n: u32, failed: u32, p_bad: f64) -> f64 {
 
 fn mixture(n: u32, failed: u32, p0: f64, bet: impl Fn(u32) -> f64) -> f64 {
     let (k, clean) = (f64::from(failed.min(n)), f64::from(n - failed.min(n)));
-    let log = |j| {
-        let p = bet(j);
+    let logs: [f64; GRID as usize] = core::array::from_fn(|j| {
+        let p = bet(j as u32);
         power(k, p / p0) + power(clean, (1.0 - p) / (1.0 - p0))
-    };
+    });
     // The largest term is taken out, so that thousands of devices do not overflow.
-    let top = (0..GRID).map(log).fold(f64::NEG_INFINITY, f64::max);
+    let top = logs.into_iter().fold(f64::NEG_INFINITY, f64::max);
     if top == f64::NEG_INFINITY {
         return 0.0;
     }
-    let sum: f64 = (0..GRID).map(|j| libm::exp(log(j) - top)).sum();
+    let sum: f64 = logs.into_iter().map(|log| libm::exp(log - top)).sum();
     let evidence = libm::exp((top + libm::log(sum / f64::from(GRID))).min(700.0));
     evidence.min(EVIDENCE_MAX)
 }
