@@ -184,7 +184,7 @@ impl Steward {
         }
         let text = format!("{id} joined late and gets {bundle}, as the rest of the fleet has.");
         let target = Target { bundle: bundle.clone(), rollout: None, rollback: false, trial, since_ms: turn.now_ms };
-        self.end_returns(turn, id);
+        self.end_memberships(turn, id);
         self.assign(turn, id, Some(target));
         self.record(turn, Entry::new(EventKind::DeviceAssigned, text).device(id).bundle(&bundle));
     }

@@ -144,6 +144,23 @@ fn silence_before_accepting_is_no_failure_and_silence_after_it_is_one() {
 }
 
 #[test]
+fn a_device_that_was_away_when_a_rollout_completed_belongs_to_the_next_one_only() {
+    let mut w = World::new(10);
+    w.publish(2);
+    let first = w.create(2, RolloutPolicy { canary: 5, ..RolloutPolicy::demo() });
+    let gone = w.page(&first).members[0].device.clone();
+    w.devices.get_mut(&gone).unwrap().online = false;
+    w.pass(20 * MINUTE);
+    assert_eq!((w.state(&first), w.members(&first, MemberState::Unreachable)), ("completed", 1));
+    w.publish(3);
+    let second = w.create(3, RolloutPolicy { canary: 10, ..RolloutPolicy::demo() });
+    w.pass(MINUTE);
+    let state = |id| w.page(id).members.into_iter().find(|m| m.device == gone).map(|m| m.state);
+    assert_eq!((state(&first), state(&second).is_some()), (Some(MemberState::Superseded), true));
+    assert_eq!((w.state(&first), w.members(&first, MemberState::Healthy)), ("completed", 9));
+}
+
+#[test]
 fn failures_that_may_pass_are_tried_again_and_only_the_last_counts() {
     let mut w = World::new(4);
     w.publish(2);

@@ -150,7 +150,7 @@ impl Steward {
                 supersede(turn, older, member);
             }
         }
-        self.end_returns(turn, id);
+        self.end_memberships(turn, id);
         let generation = self.assign_rollout(turn, &active.rollout, id);
         let member = Member {
             rollout: active.rollout.id.clone(),
@@ -176,11 +176,16 @@ impl Steward {
         self.record(turn, entry.rollout(&active.rollout.id).bundle(&active.rollout.bundle));
     }
 
-    /// A device that gets a new target need not come back any more to what a given-up rollout wanted of it.
-    pub(crate) fn end_returns(&mut self, turn: &mut Turn, id: &DeviceId) {
-        for older in self.rollouts.values_mut().filter(|a| a.rollout.abort.is_some()) {
-            let returns = |m: &&Member| matches!(m.state, MemberState::RollingBack | MemberState::Withdrawn);
-            if let Some(member) = older.members.get(id).filter(returns).cloned() {
+    /// A device that gets a new target need not come back any more to what a given-up rollout wanted of it, and no
+    /// rollout can expect an outcome of it any more: also not one that completed while the device was away.
+    pub(crate) fn end_memberships(&mut self, turn: &mut Turn, id: &DeviceId) {
+        for older in self.rollouts.values_mut() {
+            let is_open = |m: &&Member| match m.state {
+                MemberState::RollingBack | MemberState::Withdrawn => older.rollout.abort.is_some(),
+                MemberState::RolledBack | MemberState::Superseded => false,
+                _ => m.outcome.is_none(),
+            };
+            if let Some(member) = older.members.get(id).filter(is_open).cloned() {
                 supersede(turn, older, member);
             }
         }
