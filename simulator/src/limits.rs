@@ -35,6 +35,10 @@ pub const RETRIES_MAX: u32 = 6;
 pub const RESUMES_MAX: u32 = 2;
 /// Milliseconds between two looks at whether everything has settled.
 pub const AUDIT_MS: u64 = 10 * 60_000;
+/// Devices from which on some window is on its way at every instant, so that the last one of each has time to arrive.
+pub const LARGE_FLEET: usize = 100;
+/// Virtual milliseconds that it has: two times until a window is sent again.
+pub const GRACE_MS: u64 = 2 * 60_000;
 /// Faults of one plan.
 pub const FAULTS_MAX: u64 = 20_000;
 /// Bytes of a case that are read: a plan of twenty thousand faults.

@@ -1,6 +1,8 @@
 //! What devices see: a wind and a sky, their season, and how their world changes.
 //!
 //! Only plain arithmetic, so that every machine draws the same rows.
+use std::collections::BTreeMap;
+
 use pinnace_protocol::sketch::Value;
 use serde::{Deserialize, Serialize};
 
@@ -25,22 +27,29 @@ pub enum Cell {
 /// Rows that devices see instead of this world's: each device begins at another one and goes round.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
-    /// Rows, each with the features in the order of the bundle's reference profile.
+    /// Rows, with the features of all versions.
     pub rows: Vec<Vec<Cell>>,
+    /// Where each version's features stand in a row, in the order of its reference profile.
+    pub places: BTreeMap<u64, Vec<usize>>,
 }
 
 impl Table {
-    /// Returns the `at`-th row of a device.
-    pub fn row(&self, device: usize, at: u64) -> Vec<Value<'_>> {
+    /// Returns the cells that a version sees in the `at`-th row of a device.
+    pub fn cells(&self, version: u64, device: usize, at: u64) -> impl Iterator<Item = &Cell> {
         let count = self.rows.len().max(1) as u64;
-        let place = (device as u64).wrapping_mul(7_919).wrapping_add(at) % count;
-        let cells = self.rows.get(place as usize).map(Vec::as_slice).unwrap_or_default();
+        let row = (device as u64).wrapping_mul(7_919).wrapping_add(at) % count;
+        let cells = self.rows.get(row as usize).map(Vec::as_slice).unwrap_or_default();
+        self.places.get(&version).into_iter().flatten().map(move |place| cells.get(*place).unwrap_or(&Cell::Null))
+    }
+
+    /// Returns the same as values.
+    pub fn row(&self, version: u64, device: usize, at: u64) -> Vec<Value<'_>> {
         let value = |cell| match cell {
             &Cell::Num(number) => Value::Num(number),
             Cell::Cat(text) => Value::Cat(text.as_str()),
             Cell::Null => Value::Null,
         };
-        cells.iter().map(value).collect()
+        self.cells(version, device, at).map(value).collect()
     }
 }
 

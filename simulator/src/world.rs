@@ -5,7 +5,7 @@ use crate::coverage::FLEET;
 use crate::device::{Death, Device, Fuse};
 use crate::env::{Env, Event, Http};
 use crate::faults::{Fault, SITES};
-use crate::limits::{AUDIT_MS, EVENTS_MAX};
+use crate::limits::{AUDIT_MS, EVENTS_MAX, GRACE_MS, LARGE_FLEET};
 use crate::net::Quality;
 use crate::operator::Operator;
 use crate::plane::{INTERVAL_MS, Plane};
@@ -302,8 +302,9 @@ impl World {
         rolled_back(devices, &self.plane, profile, damaged).map_err(name(Check::L3))?;
         settled(devices, &self.plane, &self.operator, profile, damaged).map_err(name(Check::L1))?;
         ended(devices, &self.plane).map_err(name(Check::L6))?;
+        let grace_from = if devices.len() > LARGE_FLEET { env.now().saturating_sub(GRACE_MS) } else { u64::MAX };
         for device in devices.iter().filter(|d| !d.destroyed) {
-            let found = env.checks.closed.compare(device.index, &env.checks.counted);
+            let found = env.checks.closed.compare(device.index, &env.checks.counted, grace_from);
             found.map_err(|sentence| (Check::L2, Node::Device(device.index), sentence))?;
         }
         Ok(())

@@ -34,7 +34,7 @@ fn swap_columns(from: &Path, to: &Path, one: &str, other: &str) {
 fn a_persons_own_bundle_is_judged_by_the_real_engine_on_their_own_rows() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
-    let live = weather(&dir.join("live.csv"), 1826, 2826);
+    weather(&dir.join("live.csv"), 1826, 2826);
     let learn = weather(&dir.join("learn.csv"), 0, 1826);
     for version in 1..3 {
         train(&learn, RAIN, "rain", version, "boosting", &[]);

@@ -1,4 +1,5 @@
 //! What a scenario needs besides its file: bundles, rows, and how the real engine does with both.
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,7 +35,8 @@ pub fn prepare(scenario: &Scenario, folder: &Path) -> Result<Prepared, Failure> 
     // Without a baseline of its own the fleet runs the new version's own files as version 1.
     let baseline = Arc::clone(prepared.bundles.entry(1).or_insert_with(|| Arc::clone(&bundle)));
     if let Some(csv) = &scenario.workload.csv {
-        prepared.table = Some(Arc::new(table(&folder.join(csv), &bundle.manifest.signature.features)?));
+        let versions = prepared.bundles.iter().map(|(version, b)| (*version, &b.manifest.signature.features[..]));
+        prepared.table = Some(Arc::new(table(&folder.join(csv), &versions.collect())?));
     }
     let rows = prepared.table.clone().unwrap_or_default();
     let sampled = scenario.bundle.sampled.clamp(1, 64) as usize;
@@ -51,24 +53,31 @@ pub fn prepare(scenario: &Scenario, folder: &Path) -> Result<Prepared, Failure> 
     Ok(prepared)
 }
 
-/// Reads the columns that are features, in their order.
-fn table(file: &Path, features: &[Feature]) -> Result<Table, Failure> {
+/// Reads the columns that are features of any version.
+fn table(file: &Path, versions: &BTreeMap<u64, &[Feature]>) -> Result<Table, Failure> {
     let named = |why: String| unusable(format!("{}: {why}", file.display()));
-    let mut reader = csv::Reader::from_path(file).map_err(|e| named(e.to_string()))?;
+    let mut reader = csv::Reader::from_path(file)
+        .map_err(|e| named(format!("{e}\n  hint: `workload.csv` is a path seen from the scenario's folder")))?;
     let header = reader.headers().map_err(|e| named(e.to_string()))?.clone();
-    let columns: Vec<usize> = features
-        .iter()
-        .map(|feature| {
-            let at = header.iter().position(|column| column.trim() == feature.name);
-            let hint = "hint: the scenario's CSV needs every feature that the bundle was trained on";
-            at.ok_or_else(|| named(format!("there is no column `{}`\n  {hint}", feature.name)))
-        })
-        .collect::<Result<_, _>>()?;
     let mut table = Table::default();
+    // Columns that are read: place in the file, and the feature.
+    let mut columns: Vec<(usize, &Feature)> = Vec::new();
+    for (version, features) in versions {
+        for feature in *features {
+            let at = header.iter().position(|column| column.trim() == feature.name);
+            let hint = "hint: the scenario's CSV needs every feature that the bundles were trained on";
+            let at = at.ok_or_else(|| named(format!("there is no column `{}`\n  {hint}", feature.name)))?;
+            let known = columns.iter().position(|(column, _)| *column == at).unwrap_or_else(|| {
+                columns.push((at, feature));
+                columns.len() - 1
+            });
+            table.places.entry(*version).or_default().push(known);
+        }
+    }
     for (number, record) in reader.records().enumerate().take(ROWS_MAX) {
         let record = record.map_err(|e| named(e.to_string()))?;
         let mut row = Vec::with_capacity(columns.len());
-        for (feature, column) in features.iter().zip(&columns) {
+        for (column, feature) in &columns {
             let text = record.get(*column).unwrap_or_default().trim();
             row.push(match &feature.kind {
                 _ if text.is_empty() => Cell::Null,
@@ -118,7 +127,7 @@ fn rates(new: &mut LoadedModel, before: &mut LoadedModel, rows: &Table, device: 
     let mut varied = false;
     for at in 0..SAMPLE_ROWS {
         let (input, old_input) =
-            (matrix(rows, &new.manifest, device, at)?, matrix(rows, &before.manifest, device, at)?);
+            (matrix(rows, 2, &new.manifest, device, at)?, matrix(rows, 1, &before.manifest, device, at)?);
         let (answer, took) = timed(|| new.model.run(&input));
         times.push(took);
         let (old, took) = timed(|| before.model.run(&old_input));
@@ -161,20 +170,22 @@ fn p95(mut times: Vec<u128>) -> u64 {
     times.get(at).and_then(|us| u64::try_from(*us).ok()).unwrap_or(0)
 }
 
-/// Returns one row as the model takes it: categories by their place, nothing as NaN.
-fn matrix(rows: &Table, manifest: &Manifest, device: usize, at: usize) -> Result<Matrix, Failure> {
+/// Returns one row as the model of a version takes it: categories by their place, nothing as NaN.
+fn matrix(rows: &Table, version: u64, manifest: &Manifest, device: usize, at: usize) -> Result<Matrix, Failure> {
     let features = &manifest.signature.features;
-    let count = rows.rows.len();
-    let cells = if count == 0 { None } else { rows.rows.get((device * 7_919 + at) % count) };
-    let value = |place: usize, feature: &Feature| match (cells.and_then(|cells| cells.get(place)), &feature.kind) {
-        (Some(Cell::Num(number)), _) => *number as f32,
-        (Some(Cell::Cat(text)), FeatureKind::Categorical(words)) => {
+    let value = |cell: &Cell, feature: &Feature| match (cell, &feature.kind) {
+        (Cell::Num(number), _) => *number as f32,
+        (Cell::Cat(text), FeatureKind::Categorical(words)) => {
             words.iter().position(|word| word == text).map_or(f32::NAN, |index| index as f32)
         }
-        // Without a table: small numbers that differ from row to row.
-        (None, _) => ((at * 31 + place * 17 + device * 7) % 97) as f32 / 9.7 - 5.0,
         _ => f32::NAN,
     };
-    let values = features.iter().enumerate().map(|(place, feature)| value(place, feature)).collect();
+    let values = if rows.rows.is_empty() {
+        // Without a table: small numbers that differ from row to row.
+        let made_up = |place: usize| ((at * 31 + place * 17 + device * 7) % 97) as f32 / 9.7 - 5.0;
+        (0..features.len()).map(made_up).collect()
+    } else {
+        rows.cells(version, device, at as u64).zip(features).map(|(cell, feature)| value(cell, feature)).collect()
+    };
     Matrix::new(features.len(), values).map_err(|e| Failure::error(e.to_string()))
 }

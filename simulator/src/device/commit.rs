@@ -85,7 +85,7 @@ impl Device {
             // From here on a death counts against the candidate, whether its load has begun or not.
             self.in_trial |= spends_a_try;
             if let Some((draft, live)) = closed {
-                let found = env.checks.closed.closed(self.index, &draft.bundle, live);
+                let found = env.checks.closed.closed(self.index, env.queue.now(), &draft.bundle, live);
                 env.judge(Check::L2, self.node(), found);
             }
         }

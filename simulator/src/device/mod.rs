@@ -346,7 +346,7 @@ impl Device {
         for _ in 0..self.rows.between(WINDOW_ROWS.0, WINDOW_ROWS.1) {
             self.rows_seen += 1;
             let counted = match &env.table {
-                Some(table) => live.update_row(&table.row(self.index, self.rows_seen)),
+                Some(table) => live.update_row(&table.row(model.bundle.version, self.index, self.rows_seen)),
                 None => live.update_row(&env.world.row(seen_at, &mut self.rows)),
             };
             if counted.is_err() {
