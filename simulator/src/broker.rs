@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pinnace_protocol::topic::{Down, Up};
 
 use crate::env::{Env, Event, Packet};
-use crate::limits::{FLOOD_BYTES, HOSTILE_MEMORY, SESSION_MESSAGES};
+use crate::limits::{FLOOD_BYTES, HOSTILE_MEMORY};
 use crate::rng::Rng;
 
 /// What a broker keeps of one device.
@@ -21,7 +21,6 @@ struct Session {
     /// A hostile broker withholds new orders.
     frozen: bool,
     retained: Option<Arc<[u8]>>,
-    waiting: VecDeque<(Down, Arc<[u8]>)>,
     /// Old director messages, for replays.
     memory: VecDeque<Arc<[u8]>>,
 }
@@ -78,13 +77,13 @@ impl Broker {
         self.sessions[device].frozen = frozen;
     }
 
-    /// Everybody is disconnected; retained messages are on disk.
+    /// Everybody is disconnected; a broker without a disk forgets retained messages and the plane's session too.
     pub fn stop(&mut self, sessions_lost: bool) {
         self.up = false;
         for session in &mut self.sessions {
             session.connected = false;
             if sessions_lost {
-                session.waiting.clear();
+                session.retained = None;
             }
         }
         if sessions_lost {
@@ -194,13 +193,9 @@ impl Env {
                 session.memory.push_back(Arc::clone(&payload));
             }
         }
+        // An agent's session is clean: nothing but the retained message waits for a device that is away.
         if session.connected {
             self.carry_down(device, kind, &payload);
-        } else if kind == Down::Ack {
-            if session.waiting.len() == SESSION_MESSAGES {
-                session.waiting.pop_front();
-            }
-            session.waiting.push_back((kind, payload));
         }
     }
 
@@ -251,14 +246,12 @@ impl Env {
         }
     }
 
-    /// A device connects: gets the retained message and what waited for it.
+    /// A device connects and gets the retained message.
     pub fn connect(&mut self, device: usize) {
         let session = &mut self.broker.sessions[device];
         session.connected = true;
-        let waiting = std::mem::take(&mut session.waiting);
-        let retained = session.retained.clone();
-        for (kind, payload) in retained.map(|payload| (Down::Director, payload)).into_iter().chain(waiting) {
-            self.carry_down(device, kind, &payload);
+        if let Some(payload) = session.retained.clone() {
+            self.carry_down(device, Down::Director, &payload);
         }
     }
 

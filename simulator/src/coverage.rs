@@ -37,6 +37,8 @@ pub const FLEET: &str = "fleet";
 /// Phases in which every fault of a device's process is required.
 const PHASES: [&str; 9] =
     ["off", "idle", "accepted", "downloading", "verified", "loading", "probation", "healthy", "failed"];
+/// Phases of one instant, in which a device needs no link.
+const WITHOUT_LINK: [&str; 2] = ["verified", "loading"];
 /// States of a rollout in which the plane's death is required.
 const STATES: [&str; 6] = ["running", "baking", "completed", "rolled-back", "rollback-stuck", "paused-inconclusive"];
 
@@ -73,7 +75,8 @@ impl Coverage {
     pub fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         for kind in [FaultKind::PowerCut, FaultKind::Crash, FaultKind::Offline] {
-            let phases = PHASES.iter().filter(|phase| self.by_phase(kind, phase) == 0);
+            let is_due = |phase: &&&str| kind != FaultKind::Offline || !WITHOUT_LINK.contains(*phase);
+            let phases = PHASES.iter().filter(is_due).filter(|phase| self.by_phase(kind, phase) == 0);
             missing.extend(phases.map(|phase| format!("{} while a device is {phase}", kind.as_str())));
         }
         for kind in [FaultKind::PlaneCrash, FaultKind::BrokerRestart] {

@@ -17,8 +17,6 @@ pub const STORY_LINES: usize = 20;
 pub const REPEATS_AMONG: usize = 4;
 /// Bytes of one line of a story.
 pub const LINE_MAX_BYTES: usize = 240;
-/// Messages that a broker keeps for a client that is away; the oldest goes first.
-pub const SESSION_MESSAGES: usize = 64;
 /// Old director messages of one device that a hostile broker remembers.
 pub const HOSTILE_MEMORY: usize = 8;
 /// Messages that the plane takes in with one commit.

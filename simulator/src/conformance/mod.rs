@@ -51,9 +51,9 @@ pub enum Difference {
     WritesPastTheEnd,
     /// Virtual links reorder what TCP keeps in order. Order is a rule where [`broker::Promises::keeps_order`] says so.
     Order,
-    /// For an absent device the model keeps acknowledgements only, the newest; real brokers keep all of QoS 1 in a
-    /// session that asks for it, the oldest; in the clean session that the agent's link has they keep nothing. See
-    /// [`broker::Promises::away`]: each is held to what it declares.
+    /// For an absent device real brokers keep all of QoS 1 in a session that asks for it; in the clean session that the
+    /// agent's link has they keep nothing, and so does the model. See [`broker::Promises::away`]: each is held to what
+    /// it declares.
     Absence,
     /// A director message that came while a device was away may come twice and after older ones on real brokers: as
     /// kept in the session and as retained. The rule: the newest is the last.
@@ -61,8 +61,8 @@ pub enum Difference {
     /// What the plane has not taken is kept without a bound by the model; the embedded broker refuses a publication
     /// beyond its bound, and the device sends again. The rules stay below the bound.
     PlaneQueue,
-    /// The model's retained messages survive a restart of the broker; the embedded broker and the Mosquitto of
-    /// `broker-files` keep nothing. There is no rule: the plane answers each hello anew.
+    /// Half of the model's restarts keep retained messages, as a broker with a disk does; the other half keep nothing,
+    /// as the embedded broker and the Mosquitto of `broker-files`. There is no rule: the plane answers each hello anew.
     Restart,
 }
 

@@ -5,6 +5,7 @@ use super::{Death, Device, Fuse};
 use crate::checks::Check;
 use crate::engine::Engine;
 use crate::env::{Env, Event, Stimulus};
+use crate::faults::FaultKind;
 use crate::limits::FUSE_MS;
 use crate::plant::Plant;
 use crate::slots::Slots;
@@ -82,9 +83,16 @@ impl Device {
 
     /// The process dies now.
     pub fn die(&mut self, env: &mut Env, death: Death, down_ms: u64) {
-        if self.agent.take().is_none() {
+        if self.agent.is_none() {
             return;
         }
+        // The fuse was lit in another phase, perhaps; this is the one that it meets.
+        let kind = match death {
+            Death::PowerCut => FaultKind::PowerCut,
+            Death::Crash => FaultKind::Crash,
+        };
+        env.coverage.struck(kind, self.phase_name(), env.checks.exposure.newest_state());
+        self.agent = None;
         if std::mem::take(&mut self.in_trial) {
             self.deaths_in_trial += 1;
         }

@@ -1,7 +1,7 @@
 //! From a scenario to a case.
 use std::collections::BTreeMap;
 
-use pinnace_controlplane_core::policy::{RolloutPolicy, SmallFleet};
+use pinnace_controlplane_core::policy::{GatePolicy, RolloutPolicy, SmallFleet};
 
 use super::{Prepared, Scenario};
 use crate::case::Case;
@@ -29,12 +29,15 @@ impl Scenario {
         // Half of the time before the rollout is for joining.
         let join_ms = (self.start.0 / 2).clamp(2_000, 10 * MINUTE_MS);
         let joins_ms = (0..devices).map(|_| rng.between(1_000, join_ms)).collect();
-        // The baseline is simply there: one wave, no questions.
+        // The baseline is simply there: one wave, no questions; whoever is away gets it later.
         let everybody = RolloutPolicy {
             canary: self.devices(),
             waves_permille: vec![1000],
             bake_s: 1,
+            accept_deadline_s: 60,
+            silence_deadline_s: 86_400,
             small_fleet: SmallFleet::Auto,
+            gates: GatePolicy { p_max: 0.9, p_bad: 0.95, ..GatePolicy::default() },
             ..RolloutPolicy::default()
         };
         let baseline =

@@ -1,10 +1,9 @@
 //! The simulator's broker on calm links, with nothing but message queues in the place of devices and plane.
 use pinnace_protocol::topic::{Down, Up};
 
-use super::{Arrived, Away, Broker, DEVICES, Held, Keeps, Promises};
+use super::{Arrived, Away, Broker, DEVICES, Held, Promises};
 use crate::case::Case;
 use crate::env::{Env, Event};
-use crate::limits::SESSION_MESSAGES;
 use crate::net::Quality;
 use crate::options::{Options, Profile};
 
@@ -72,7 +71,7 @@ fn text(payload: &[u8]) -> String {
 
 impl Broker for Virtual {
     fn promises(&self) -> Promises {
-        Promises { keeps_order: false, away: Away::Kept { messages: SESSION_MESSAGES, keeps: Keeps::Newest } }
+        Promises { keeps_order: false, away: Away::Lost }
     }
 
     fn connect(&mut self, device: usize) -> Held {

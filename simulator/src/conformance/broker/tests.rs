@@ -20,9 +20,7 @@ enum Bug {
     LosesDown,
     /// Cuts large messages.
     Cuts,
-    /// Forgets what waits for a device.
-    ForgetsWaiting,
-    /// Keeps all that waits.
+    /// Keeps acknowledgements for a device that is away.
     KeepsAll,
     /// Keeps chunks like acknowledgements.
     KeepsChunks,
@@ -129,7 +127,7 @@ impl Broker for Broken {
         let is_away = !self.connected[device];
         match (self.bug, kind) {
             (Bug::LosesDown, _) if self.is_seventh() => return Ok(()),
-            (Bug::ForgetsRetained, Down::Director) | (Bug::ForgetsWaiting, Down::Ack) if is_away => return Ok(()),
+            (Bug::ForgetsRetained, Down::Director) if is_away => return Ok(()),
             (Bug::RetainsFirst, Down::Director) if self.directors[device].is_some() => return Ok(()),
             (Bug::KeepsAll, Down::Ack) | (Bug::KeepsChunks, Down::Chunk) if is_away => {
                 self.kept[device].push((kind, payload.into()));
@@ -162,8 +160,8 @@ impl Broker for Broken {
 #[test]
 fn every_rule_sees_a_bug() {
     use Bug::{
-        AcksEarly, Cuts, ForgetsAcks, ForgetsPlane, ForgetsRetained, ForgetsWaiting, Gossips, KeepsAll, KeepsChunks,
-        LosesDown, LosesUp, RetainsFirst, TellsOnce,
+        AcksEarly, Cuts, ForgetsAcks, ForgetsPlane, ForgetsRetained, Gossips, KeepsAll, KeepsChunks, LosesDown,
+        LosesUp, RetainsFirst, TellsOnce,
     };
     let bugs = [
         ForgetsRetained,
@@ -171,7 +169,6 @@ fn every_rule_sees_a_bug() {
         TellsOnce,
         LosesDown,
         Cuts,
-        ForgetsWaiting,
         KeepsAll,
         KeepsChunks,
         Gossips,
