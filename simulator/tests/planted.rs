@@ -3,6 +3,9 @@
 use pinnace_simulator::limits::STORY_LINES;
 use pinnace_simulator::{Case, Check, Options, Plant, run_planted, run_planted_fast, shrink, usual_hours};
 
+/// Faults that a shrunk case still has, at most.
+const FAULTS_MAX: usize = 8;
+
 /// Returns the case in which the right check caught the bug, and how many seeds that took.
 fn caught(plant: Plant) -> Result<(Case, u64), String> {
     let (check, profile, seeds) = plant.caught_by();
@@ -44,7 +47,7 @@ fn every_bug_is_caught_by_its_check_and_shrinks_to_a_short_story() {
             plan.wishes.len(),
             shrunk.runs
         );
-        if check != Some(plant.caught_by().0) || lines == 0 || lines > STORY_LINES || plan.faults.len() > 5 {
+        if check != Some(plant.caught_by().0) || lines == 0 || lines > STORY_LINES || plan.faults.len() > FAULTS_MAX {
             missed.push(format!("{plant}: shrunk to {check:?}, {lines} lines, {} faults", plan.faults.len()));
         }
         if !shrunk.verdict.is_repeatable {
