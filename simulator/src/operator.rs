@@ -126,6 +126,10 @@ impl Operator {
         let abort = |reason: &str| Command::Abort { rollout: cell.id.clone(), reason: reason.into() };
         let command = if cell.tally.failed > 0 {
             abort("devices failed")
+        } else if wish.resumes == RESUMES_MAX && cell.tally.healthy > 0 {
+            // Whoever answers is well, and the others are gone, perhaps for good.
+            wish.resumes = 0;
+            Command::Promote(cell.id.clone())
         } else if wish.resumes == RESUMES_MAX || cell.tally.accepted == 0 {
             // The next rollout draws other canaries.
             abort("nobody answers")
