@@ -33,7 +33,15 @@ impl Agent {
             Ok(v) if !v.nonce_bound && !self.link.answered => {
                 turn.log(Level::Info, "director message from before this connection: waiting for the fresh one");
             }
-            Ok(v) => self.believe(turn, v),
+            Ok(v) => {
+                // Newer than all before and yet no answer to our hello: the plane takes a former self of ours, from a
+                // ledger that was lost, for us.
+                let is_for_another = !v.nonce_bound && v.floors.director != self.floors.director;
+                self.believe(turn, v);
+                if is_for_another {
+                    self.hello_again(turn);
+                }
+            }
         }
     }
 

@@ -70,6 +70,12 @@ impl Agent {
         self.link.hello_at = None;
     }
 
+    /// Introduces the device anew on the same connection: the plane has heard somebody else since.
+    pub(crate) fn hello_again(&mut self, turn: &mut Turn) {
+        (self.link.answered, self.link.hellos) = (false, 0);
+        self.hello(turn);
+    }
+
     fn hello(&mut self, turn: &mut Turn) {
         let Some(nonce) = self.link.nonce.filter(|_| self.link.up && !self.link.answered) else { return };
         let hello = Hello {

@@ -421,12 +421,16 @@ fn a_late_word_of_a_lost_ledger_does_not_silence_the_new_one() {
     let before = answers(&w);
     w.send(&Event::Report { device: &id, message: &late_report });
     assert_eq!(w.steward.device(&id).unwrap().device.phase, Phase::Idle, "a report begins no ledger");
+    assert_eq!(answers(&w), before + 1, "whoever it was is told what the plane believes");
     w.send(&Event::Hello { device: &id, message: &late_hello });
+    let report = w.devices.get_mut(&id).unwrap().report(Phase::Healthy, None, None);
+    w.send(&Event::Report { device: &id, message: &report });
+    assert_eq!(answers(&w), before + 3, "its reports are refused, and it is told with whom it is confused");
     w.hello(&id);
-    assert_eq!(answers(&w), before + 2, "the device is itself again with its next hello");
+    assert_eq!(answers(&w), before + 4, "the device is itself again with its next hello");
     assert_eq!(w.steward.device(&id).unwrap().device.epoch(), Some(901));
     w.send(&Event::Hello { device: &id, message: &late_hello });
-    assert_eq!(answers(&w), before + 2, "heard before, never again");
+    assert_eq!(answers(&w), before + 4, "heard before, never again");
     w.crash();
     assert_eq!(w.steward.device(&id).unwrap().device.epoch(), Some(901));
 }

@@ -74,6 +74,22 @@ fn a_retained_message_waits_for_the_answer_to_the_nonce() {
 }
 
 #[test]
+fn an_answer_to_somebody_elses_hello_makes_the_device_say_hello_again() {
+    let (mut world, _, [v1, _]) = running_v1();
+    world.settle();
+    let hellos = world.plane.hellos.len();
+    // Newer than all before: the plane answers the hello of a ledger that this device has lost.
+    let former = world.plane.direct(&world.config().device, Some(&[7; 16]));
+    world.queue.push_back(Stimulus::Message(Down::Director, former.clone()));
+    world.settle();
+    assert_eq!(world.plane.hellos.len(), hellos + 1);
+    // The same message once more is older than the answer, and says nothing.
+    world.queue.push_back(Stimulus::Message(Down::Director, former));
+    world.settle();
+    assert_eq!((world.plane.hellos.len(), world.serves()), (hellos + 1, Some(v1.digest)));
+}
+
+#[test]
 fn tampered_chunks_never_reach_the_disk_and_another_source_is_asked() {
     let mut repo = Repo::new();
     let v1 = repo.release_with(1, 300_000, |_| {});

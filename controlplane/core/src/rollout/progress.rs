@@ -9,7 +9,7 @@ use super::active::deadline;
 use super::{Active, Member, MemberState, Outcome, State};
 use crate::Steward;
 use crate::api::Effect;
-use crate::fleet::{Quarantine, bounded_failure};
+use crate::fleet::{Device, Quarantine, bounded_failure};
 use crate::gates::behaviour;
 use crate::history::{Entry, EventKind};
 use crate::limits::{ORDER_AGAIN_MS, QUARANTINES_MAX, RETRY_MAX_DOUBLINGS};
@@ -21,6 +21,7 @@ impl Steward {
         let now_ms = turn.now_ms;
         if !self.devices.get_mut(id).is_some_and(|d| d.hear_report(report, now_ms)) {
             self.refused += 1;
+            self.ask_anew(turn, id, report);
             return;
         }
         turn.devices.insert(id.clone());
@@ -36,6 +37,17 @@ impl Steward {
         }
         self.rollouts.insert(rid.clone(), active);
         self.advance(turn, &rid);
+    }
+
+    /// A report of another ledger than the present one: either it is late, or the present one is, because a hello of the
+    /// lost ledger came after the first of the new. The device knows: told something that does not answer its own hello,
+    /// it says hello again.
+    fn ask_anew(&self, turn: &mut Turn, id: &DeviceId, report: &Report) {
+        let another = |d: &&Device| d.epoch().is_some_and(|present| present != report.counter.epoch);
+        if let Some(device) = self.devices.get(id).filter(another) {
+            let (nonce, assignment) = (device.nonce.clone(), self.assignment(device));
+            turn.then.push(Effect::Reassert { device: id.clone(), nonce, assignment });
+        }
     }
 
     /// A device that still follows an older order missed the newest: brokers lose messages, connections stay.
