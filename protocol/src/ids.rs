@@ -99,11 +99,11 @@ impl Digest {
     }
     /// Returns the digest as 64 hexadecimal digits.
     pub fn to_hex(&self) -> String {
-        hex::encode(self.0)
+        hex_text(&self.0)
     }
     /// Returns the first 16 hexadecimal digits, for topics and people.
     pub fn short(&self) -> String {
-        hex::encode(&self.0[..8])
+        hex_text(&self.0[..8])
     }
     /// Reads 64 hexadecimal digits; `None` when the text is anything else.
     pub fn from_hex(text: &str) -> Option<Self> {
@@ -160,6 +160,14 @@ impl core::str::FromStr for BundleRef {
         let (family, version) = text.split_once("/v").ok_or_else(bad)?;
         Ok(Self { family: Family::parse(family)?, version: version.parse().map_err(|_| bad())? })
     }
+}
+
+/// Returns bytes as lower-case hex digits, in one piece: the iterator of `hex::encode` takes several times as long.
+pub(crate) fn hex_text(bytes: &[u8]) -> String {
+    let mut digits = alloc::vec![0; bytes.len() * 2];
+    // The length is right, and hex digits are ASCII.
+    _ = hex::encode_to_slice(bytes, &mut digits);
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 #[cfg(test)]

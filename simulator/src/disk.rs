@@ -1,5 +1,6 @@
 //! A device's virtual disk: a ledger, two-slot files, bundle folders; and what a power cut leaves of them.
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use pinnace_agent_core::{Batch, Key, Op, SlotName, Stored};
 use pinnace_protocol::cbor;
@@ -148,7 +149,9 @@ pub struct Disk {
     /// The floors before those in the page cache; none unless the shell forgets to sync.
     synced_floors: Option<TwoSlot>,
     /// The newest sound pointers of both files.
-    newest: Option<Pointers>,
+    newest: Option<Arc<Pointers>>,
+    /// What each file of the pointers says; none where it is damaged or missing.
+    sound: [Option<Arc<Pointers>>; 2],
 }
 
 /// A slot that the pointers name.
@@ -212,22 +215,35 @@ impl Disk {
         }
     }
 
-    /// Reads the pointers anew after one of their files changed.
-    fn read_pointers(&mut self) {
-        let read = |bytes: &Vec<u8>| {
-            let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(SUM_BYTES)?)?;
-            if Digest::of(body).0[..] != *sum {
-                return None;
-            }
-            cbor::decode::<Pointers>(body, POINTERS_MAX_BYTES).ok()
-        };
-        let [first, second] = &self.pointers.files;
+    /// Returns what one file of the pointers says, when it is sound.
+    fn sound_pointers(&self, at: usize) -> Option<Arc<Pointers>> {
+        let bytes = self.pointers.files[at].as_ref()?;
+        let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(SUM_BYTES)?)?;
+        if Digest::of(body).0[..] != *sum {
+            return None;
+        }
+        cbor::decode(body, POINTERS_MAX_BYTES).ok().map(Arc::new)
+    }
+
+    /// Reads one file of the pointers anew after it changed.
+    fn read_pointers(&mut self, at: usize) {
         // Both are equal but for the moments between two writes.
-        let second = second.as_ref().filter(|second| first.as_ref() != Some(second));
-        let mut sound: Vec<Pointers> = first.iter().chain(second).filter_map(read).collect();
+        let is_equal = self.pointers.files[at] == self.pointers.files[1 - at];
+        self.sound[at] = if is_equal { self.sound[1 - at].clone() } else { self.sound_pointers(at) };
+        self.choose_pointers();
+    }
+
+    /// Reads both files of the pointers anew.
+    fn read_both_pointers(&mut self) {
+        self.sound = [0, 1].map(|at| self.sound_pointers(at));
+        self.choose_pointers();
+    }
+
+    fn choose_pointers(&mut self) {
+        let [first, second] = &self.sound;
+        let generation = |p: &Option<Arc<Pointers>>| p.as_ref().map(|p| p.generation);
         // The first file is written first: of two of one generation it is the newer.
-        sound.sort_by_key(|p| std::cmp::Reverse(p.generation));
-        self.newest = sound.into_iter().next();
+        self.newest = if generation(second) > generation(first) { second.clone() } else { first.clone() };
     }
 
     /// Writes one of the floors' files; durable when flushed.
@@ -242,7 +258,7 @@ impl Disk {
     pub fn write_pointers(&mut self, at: usize, bytes: &[u8], flush: bool) {
         if flush {
             self.pointers.write(at, bytes);
-            self.read_pointers();
+            self.read_pointers(at);
         } else {
             self.cached_pointers = Some(bytes.to_vec());
         }
@@ -251,20 +267,20 @@ impl Disk {
     /// The power went, or the process died, while one of the pointers' files was replaced.
     pub fn interrupt_pointers(&mut self, at: usize, bytes: &[u8], images: &mut Images) {
         self.pointers.interrupt(at, bytes, images);
-        self.read_pointers();
+        self.read_pointers(at);
     }
 
     /// A bit flips in one of the pointers' two files; returns whether that could be done without losing the record.
     pub fn damage_pointers(&mut self, rng: &mut Rng) -> bool {
         let done = self.pointers.damage(rng);
-        self.read_pointers();
+        self.read_both_pointers();
         done
     }
 
     /// Puts older pointers and an older ledger in the place of the present ones: only a bug does that.
     pub fn restore(&mut self, older: &Self) {
         (self.pointers, self.ledger) = (older.pointers.clone(), older.ledger.clone());
-        self.read_pointers();
+        self.read_both_pointers();
     }
 
     /// Returns a copy of pointers and ledger.
@@ -287,7 +303,7 @@ impl Disk {
         self.synced_floors = None;
         if let Some(bytes) = self.cached_pointers.take() {
             (0..2).for_each(|at| self.pointers.write(at, &bytes));
-            self.read_pointers();
+            self.read_both_pointers();
         }
     }
 

@@ -10,7 +10,7 @@ use pinnace_protocol::trust::VerifiedBundle;
 use serde::{Deserialize, Serialize};
 
 use crate::rng::Rng;
-use crate::slots::Folder;
+use crate::slots::{Folder, Library};
 
 /// How a bundle does on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +118,10 @@ pub struct Model {
     pub layout: Arc<Layout>,
 }
 
+fn fail(text: String) -> Failure {
+    Failure { code: FailCode::Load, text }
+}
+
 /// Models in memory.
 #[derive(Debug, Default)]
 pub struct Engine {
@@ -132,8 +136,14 @@ impl Engine {
     ///
     /// # Errors
     /// A failure when its manifest or profile cannot be used.
-    pub fn load(&mut self, role: LoadRole, bundle: &VerifiedBundle) -> Result<LoadedInfo, Failure> {
-        self.take(role, bundle.manifest_bytes(), |digest| bundle.blob(&digest.0))
+    pub fn load(
+        &mut self,
+        role: LoadRole,
+        bundle: &VerifiedBundle,
+        library: &mut Library,
+    ) -> Result<LoadedInfo, Failure> {
+        let manifest = library.manifest(bundle.manifest_bytes()).map_err(fail)?;
+        self.take(role, &manifest, |digest| library.layout(digest, bundle.blob(&digest.0)?).ok())
     }
 
     /// Takes bytes that nobody verified: the door that [`crate::Plant::SkipVerification`] opens.
@@ -141,21 +151,19 @@ impl Engine {
     /// # Errors
     /// As [`Engine::load`].
     pub fn load_unverified(&mut self, role: LoadRole, folder: &Folder) -> Result<LoadedInfo, Failure> {
-        self.take(role, &folder.manifest, |digest| folder.blobs.get(digest).map(|content| &**content))
+        let manifest = Manifest::parse(&folder.manifest).map_err(|e| fail(e.to_string()))?;
+        let layout = |digest: &Digest| Some(Arc::clone(Profile::from_json(folder.blobs.get(digest)?).ok()?.layout()));
+        self.take(role, &manifest, layout)
     }
 
-    fn take<'a>(
+    fn take(
         &mut self,
         role: LoadRole,
-        manifest_bytes: &[u8],
-        read: impl Fn(&Digest) -> Option<&'a [u8]>,
+        manifest: &Manifest,
+        layout: impl FnOnce(&Digest) -> Option<Arc<Layout>>,
     ) -> Result<LoadedInfo, Failure> {
-        let fail = |text: String| Failure { code: FailCode::Load, text };
-        let manifest = Manifest::parse(manifest_bytes).map_err(|e| fail(e.to_string()))?;
         let blob = manifest.blob(Role::Profile).ok_or_else(|| fail("it has no profile".into()))?;
-        let bytes = read(&blob.sha256).ok_or_else(|| fail("its profile is missing".into()))?;
-        let profile = Profile::from_json(bytes).map_err(|e| fail(e.to_string()))?;
-        let layout = Arc::clone(profile.layout());
+        let layout = layout(&blob.sha256).ok_or_else(|| fail("its profile is missing or cannot be used".into()))?;
         let model = Model { bundle: manifest.bundle_ref(), profile: blob.sha256, layout: Arc::clone(&layout) };
         match role {
             LoadRole::Active => self.active = Some(model),

@@ -5,6 +5,8 @@
 pub const EVENTS_MAX: u64 = 1_000_000_000;
 /// Verdicts of real signatures that are remembered: a few per release and device fault.
 pub const SIGNATURES_REMEMBERED: usize = 65_536;
+/// Manifests that are kept as they were read: one for each release of a run.
+pub const MANIFESTS_REMEMBERED: usize = 256;
 /// Devices of one run: some 50 KB each.
 pub const DEVICES_MAX: u32 = 250_000;
 /// Virtual hours of one run at most.

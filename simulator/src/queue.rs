@@ -1,45 +1,28 @@
 //! Virtual time: what happens next. Events of the same millisecond come in an order drawn from the seed, on purpose.
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::rng::Rng;
 
-struct Entry<T> {
-    /// Virtual milliseconds, a random tie-breaker, and the order of insertion for equal draws.
-    key: (u64, u64, u64),
-    item: T,
-}
-
-impl<T> PartialEq for Entry<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-impl<T> Eq for Entry<T> {}
-impl<T> PartialOrd for Entry<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl<T> Ord for Entry<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // The heap gives the greatest first.
-        other.key.cmp(&self.key)
-    }
-}
+/// When an event happens and where it lies: small, since a heap moves its entries about.
+///
+/// Virtual milliseconds, a random tie-breaker, and the place for equal draws; the heap gives the greatest first.
+type Entry = Reverse<(u64, u64, u32)>;
 
 /// Events by virtual time.
 pub struct Queue<T> {
-    heap: BinaryHeap<Entry<T>>,
+    heap: BinaryHeap<Entry>,
+    items: Vec<Option<T>>,
+    /// Places of `items` that are free.
+    free: Vec<u32>,
     ties: Rng,
-    count: u64,
     now: u64,
 }
 
 impl<T> Queue<T> {
     /// Returns an empty queue at time 0; `ties` orders events of the same millisecond.
     pub fn new(ties: Rng) -> Self {
-        Self { heap: BinaryHeap::new(), ties, count: 0, now: 0 }
+        Self { heap: BinaryHeap::new(), items: Vec::new(), free: Vec::new(), ties, now: 0 }
     }
 
     /// Returns the present, virtual milliseconds.
@@ -49,7 +32,7 @@ impl<T> Queue<T> {
 
     /// Returns when the next event happens, virtual milliseconds.
     pub fn next_at(&self) -> Option<u64> {
-        self.heap.peek().map(|entry| entry.key.0)
+        self.heap.peek().map(|Reverse((at, ..))| *at)
     }
 
     /// Adds an event `after` milliseconds from now.
@@ -59,15 +42,25 @@ impl<T> Queue<T> {
 
     /// Adds an event at `at`, not before now.
     pub fn at(&mut self, at: u64, item: T) {
-        self.count += 1;
-        self.heap.push(Entry { key: (at.max(self.now), self.ties.bits(), self.count), item });
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.items[place as usize] = Some(item);
+                place
+            }
+            None => {
+                self.items.push(Some(item));
+                self.items.len() as u32 - 1
+            }
+        };
+        self.heap.push(Reverse((at.max(self.now), self.ties.bits(), place)));
     }
 
     /// Takes the next event and moves time to it.
     pub fn next(&mut self) -> Option<T> {
-        let entry = self.heap.pop()?;
-        self.now = entry.key.0;
-        Some(entry.item)
+        let Reverse((at, _, place)) = self.heap.pop()?;
+        self.now = at;
+        self.free.push(place);
+        self.items[place as usize].take()
     }
 }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use pinnace_agent_core::{SlotName, SlotPlan};
 use pinnace_protocol::ids::Digest;
 use pinnace_protocol::manifest::Manifest;
+use pinnace_protocol::sketch::{Layout, Profile};
 use pinnace_protocol::trust::{Released, VerifiedBundle};
 
 use crate::images::{Images, Survival};
+use crate::limits::MANIFESTS_REMEMBERED;
 use crate::rng::Rng;
 
 /// A file's bytes. A thousand devices hold the same sealed bundle: its bytes are kept once.
@@ -51,6 +53,10 @@ pub struct Library {
     zeros: BTreeMap<usize, Digest>,
     /// By the released record, the manifest's bytes and the number of blobs; only bundles whose every file is shared.
     opened: HashMap<(Vec<u8>, Vec<u8>, usize), Arc<VerifiedBundle>>,
+    /// Manifests as they were read.
+    manifests: Vec<(Vec<u8>, Arc<Manifest>)>,
+    /// Layouts of reference profiles, by the profile's digest: the bytes are a verified bundle's.
+    layouts: BTreeMap<Digest, Arc<Layout>>,
 }
 
 impl Library {
@@ -65,6 +71,34 @@ impl Library {
         let shared: Arc<[u8]> = bytes.into();
         self.known.insert(*digest, Arc::clone(&shared));
         Some(shared)
+    }
+
+    /// Reads a manifest, each once.
+    ///
+    /// # Errors
+    /// A text when it cannot be used.
+    pub fn manifest(&mut self, bytes: &[u8]) -> Result<Arc<Manifest>, String> {
+        if let Some((_, known)) = self.manifests.iter().find(|(known, _)| known == bytes) {
+            return Ok(Arc::clone(known));
+        }
+        let manifest = Arc::new(Manifest::parse(bytes).map_err(|e| e.to_string())?);
+        if self.manifests.len() < MANIFESTS_REMEMBERED {
+            self.manifests.push((bytes.to_vec(), Arc::clone(&manifest)));
+        }
+        Ok(manifest)
+    }
+
+    /// Compiles a reference profile, each once; `bytes` are what `digest` names.
+    ///
+    /// # Errors
+    /// A text when it cannot be used.
+    pub fn layout(&mut self, digest: &Digest, bytes: &[u8]) -> Result<Arc<Layout>, String> {
+        if let Some(known) = self.layouts.get(digest) {
+            return Ok(Arc::clone(known));
+        }
+        let profile = Profile::from_json(bytes).map_err(|e| e.to_string())?;
+        self.layouts.insert(*digest, Arc::clone(profile.layout()));
+        Ok(Arc::clone(profile.layout()))
     }
 
     /// Returns the first bundle that a device has opened.
@@ -132,7 +166,7 @@ impl Slots {
     /// A text when there is no such folder.
     pub fn scan(&self, name: SlotName, library: &mut Library) -> Result<Vec<(Digest, u64)>, String> {
         let part = self.0.get(&name).and_then(|slot| slot.part.as_ref()).ok_or("there is nothing to scan")?;
-        let manifest = Manifest::parse(&part.manifest).map_err(|e| e.to_string())?;
+        let manifest = library.manifest(&part.manifest)?;
         let mut present = Vec::new();
         for blob in &manifest.blobs {
             let Some(file) = part.blobs.get(&blob.sha256) else { continue };
@@ -229,7 +263,7 @@ impl Slots {
         }
         let released = Released::from_ledger(released).map_err(|e| e.to_string())?;
         let verified = released.open_manifest(&folder.manifest).map_err(|e| e.to_string())?;
-        let manifest = Manifest::parse(verified.bytes()).map_err(|e| e.to_string())?;
+        let manifest = library.manifest(verified.bytes())?;
         let listed: Vec<_> = manifest.blobs.iter().map(|b| (b.sha256.0, b.length)).collect();
         let blobs = folder.blobs.iter().map(|(digest, bytes)| (digest.0, bytes.to_vec())).collect();
         let bundle = Arc::new(VerifiedBundle::seal(verified, &listed, blobs).map_err(|e| e.to_string())?);

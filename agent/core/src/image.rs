@@ -95,7 +95,7 @@ impl Agent {
         let file = target.as_ref().map(|t| t.file_name()).unwrap_or_default();
         match target.and_then(|t| intersect(&order.assignment, &t)) {
             Ok(released) => {
-                self.trusted = Some(resolve.client.clone().into_state().0);
+                self.trusted = Some(resolve.client.state());
                 resolve.wanted = Wanted::Manifest { name: file, released: Box::new(released) };
                 self.ask(turn, resolve);
             }
@@ -262,12 +262,12 @@ impl Agent {
     fn admit(&mut self, turn: &mut Turn, released: &Released, bytes: alloc::vec::Vec<u8>) {
         let Some(order) = self.order.clone() else { return };
         match self.check_admission(&order, released, &bytes) {
-            Ok(()) => self.install(turn, &order, released, bytes),
+            Ok(manifest) => self.install(turn, &order, released, manifest, bytes),
             Err(failure) => self.refuse(turn, failure),
         }
     }
 
-    fn check_admission(&self, order: &Order, released: &Released, bytes: &[u8]) -> Result<(), Failure> {
+    fn check_admission(&self, order: &Order, released: &Released, bytes: &[u8]) -> Result<Manifest, Failure> {
         let fail = |code, text: String| Err(Failure { code, text });
         let m = match Manifest::parse(bytes) {
             Ok(m) => m,
@@ -303,7 +303,7 @@ impl Agent {
             let text = format!("{total} bytes, {} bytes are allowed for one bundle", self.config.bundle_max_bytes);
             return fail(FailCode::Incompatible, text);
         }
-        Ok(())
+        Ok(m)
     }
 }
 

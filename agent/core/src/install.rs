@@ -1,4 +1,5 @@
 //! The candidate's way: room, bytes, seal, load, trial; then it is the active model or it is gone.
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
@@ -18,7 +19,14 @@ use crate::work::{Order, Work};
 
 impl Agent {
     /// Makes an admitted bundle the candidate and asks for room.
-    pub(crate) fn install(&mut self, turn: &mut Turn, order: &Order, released: &Released, manifest: Vec<u8>) {
+    pub(crate) fn install(
+        &mut self,
+        turn: &mut Turn,
+        order: &Order,
+        released: &Released,
+        manifest: Manifest,
+        bytes: Vec<u8>,
+    ) {
         let Some(slot) = self.free_slot(turn) else {
             let text = "the active model does not serve, so its fallback's slot is kept".to_string();
             return self.attempt_failed(turn, Failure { code: FailCode::DiskFull, text });
@@ -41,9 +49,16 @@ impl Agent {
             trial: order.custom.trial.clone(),
         });
         turn.save();
-        turn.put(Key::Manifest, manifest.clone());
-        self.manifest = Some(manifest);
-        self.resume(turn);
+        turn.put(Key::Manifest, bytes.clone());
+        self.manifest = Some(bytes.clone());
+        if self.is_free() {
+            self.prepare(turn, manifest, bytes);
+        }
+    }
+
+    /// Returns whether nothing is loaded or fetched, so that work on a candidate may begin.
+    fn is_free(&self) -> bool {
+        self.active_load.is_none() && matches!(self.work, Work::Idle)
     }
 
     /// Returns a slot that nobody needs; the fallback's is given up for it only while the active model serves.
@@ -61,14 +76,14 @@ impl Agent {
 
     /// Goes on with the candidate from where it stands; does nothing when that is under way already.
     pub(crate) fn resume(&mut self, turn: &mut Turn) {
-        if self.active_load.is_some() || !matches!(self.work, Work::Idle) {
+        if !self.is_free() {
             return;
         }
         let Some(candidate) = self.state.candidate.clone() else { return };
         match candidate.stage {
             Stage::Sealed => self.load_candidate(turn, &candidate),
             Stage::Fetching => match self.candidate_manifest(&candidate) {
-                Some((manifest, bytes)) => self.prepare(turn, &candidate, &manifest, bytes),
+                Some((manifest, bytes)) => self.prepare(turn, manifest, bytes),
                 None => self.forget_manifest(turn),
             },
         }
@@ -86,40 +101,44 @@ impl Agent {
         Some((Manifest::parse(verified.bytes()).ok()?, verified.bytes().to_vec()))
     }
 
-    fn prepare(&mut self, turn: &mut Turn, candidate: &Candidate, manifest: &Manifest, bytes: Vec<u8>) {
+    fn prepare(&mut self, turn: &mut Turn, manifest: Manifest, bytes: Vec<u8>) {
+        let Some(candidate) = &self.state.candidate else { return };
+        let (slot, digest) = (candidate.what.slot, candidate.what.manifest);
         let mut blobs: Vec<PlannedBlob> = Vec::with_capacity(manifest.blobs.len());
         for b in &manifest.blobs {
             if blobs.iter().all(|known| known.digest != b.sha256) {
                 blobs.push(PlannedBlob { digest: b.sha256, length: b.length, chunk: b.chunk });
             }
         }
-        let (job, slot) = (self.new_job(), candidate.what.slot);
-        let plan = SlotPlan { digest: candidate.what.manifest, manifest: bytes, blobs };
+        let job = self.new_job();
+        let plan = SlotPlan { digest, manifest: bytes, blobs };
         turn.effect(Effect::Prepare { job, slot, plan });
-        self.work = Work::Preparing { job, until: turn.mono().plus_ms(SLOT_WORK_MAX_MS) };
+        let until = turn.mono().plus_ms(SLOT_WORK_MAX_MS);
+        self.work = Work::Preparing { job, until, manifest: Box::new(manifest) };
     }
 
     pub(crate) fn prepared(&mut self, turn: &mut Turn, job: Job) {
         let Some(slot) = self.candidate_slot() else { return };
-        if matches!(self.work, Work::Preparing { job: mine, .. } if mine == job) {
+        let is_it = |work: &Work| matches!(work, Work::Preparing { job: mine, .. } if *mine == job);
+        if let Some(Work::Preparing { manifest, .. }) = self.take_work(is_it) {
             let job = self.new_job();
             turn.effect(Effect::Scan { job, slot });
-            self.work = Work::Scanning { job, until: turn.mono().plus_ms(SLOT_WORK_MAX_MS) };
+            self.work = Work::Scanning { job, until: turn.mono().plus_ms(SLOT_WORK_MAX_MS), manifest };
         }
     }
 
     pub(crate) fn scanned(&mut self, turn: &mut Turn, job: Job, present: &[(Digest, u64)]) {
-        if !matches!(self.work, Work::Scanning { job: mine, .. } if mine == job) {
-            return;
+        let Some(slot) = self.candidate_slot() else { return };
+        let is_it = |work: &Work| matches!(work, Work::Scanning { job: mine, .. } if *mine == job);
+        if let Some(Work::Scanning { manifest, .. }) = self.take_work(is_it) {
+            self.enter(turn, Phase::Downloading, None);
+            self.fetch(turn, job, slot, &manifest, present);
         }
-        let Some(candidate) = self.state.candidate.clone() else { return };
-        match self.candidate_manifest(&candidate) {
-            Some((manifest, _)) => {
-                self.enter(turn, Phase::Downloading, None);
-                self.fetch(turn, job, candidate.what.slot, &manifest, present);
-            }
-            None => self.forget_manifest(turn),
-        }
+    }
+
+    /// Takes the work out when it is the one that is meant.
+    fn take_work(&mut self, is_it: impl Fn(&Work) -> bool) -> Option<Work> {
+        is_it(&self.work).then(|| core::mem::replace(&mut self.work, Work::Idle))
     }
 
     pub(crate) fn seal(&mut self, turn: &mut Turn, slot: SlotName) {

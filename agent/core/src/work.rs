@@ -1,6 +1,8 @@
 //! What is being done at this moment; nothing of it survives a restart.
+use alloc::boxed::Box;
+
 use pinnace_protocol::ids::Digest;
-use pinnace_protocol::manifest::AssignmentCustom;
+use pinnace_protocol::manifest::{AssignmentCustom, Manifest};
 use pinnace_protocol::time::Mono;
 use pinnace_protocol::trust::Assignment;
 
@@ -61,13 +63,13 @@ pub(crate) enum Work {
     /// Nothing.
     Idle,
     /// Asks the image repository what the target is.
-    Resolving(alloc::boxed::Box<Resolve>),
-    /// The shell makes room.
-    Preparing { job: Job, until: Mono },
+    Resolving(Box<Resolve>),
+    /// The shell makes room for what the manifest lists.
+    Preparing { job: Job, until: Mono, manifest: Box<Manifest> },
     /// The shell hashes what is there.
-    Scanning { job: Job, until: Mono },
+    Scanning { job: Job, until: Mono, manifest: Box<Manifest> },
     /// Chunks come in.
-    Fetching(alloc::boxed::Box<Fetch>),
+    Fetching(Box<Fetch>),
     /// The shell makes everything durable.
     Sealing { job: Job, until: Mono },
     /// The shell loads the candidate.

@@ -18,6 +18,7 @@ use super::metadata::{
     Timestamp,
 };
 use super::names::metadata_name;
+use crate::ids::hex_text;
 
 /// Returns the bytes that a signature over this document covers.
 ///
@@ -80,7 +81,7 @@ pub fn next<T: Body>(body: &T, expires: u64) -> T {
 }
 
 fn entry(signer: &dyn Signer, payload: &[u8]) -> SignatureEntry {
-    SignatureEntry { keyid: signer.key_id(), sig: hex::encode(signer.sign(payload)) }
+    SignatureEntry { keyid: signer.key_id(), sig: hex_text(&signer.sign(payload)) }
 }
 
 /// Writes a document; `payload` is the canonical form of `signed`.

@@ -10,6 +10,7 @@ use super::error::TrustError;
 use super::limits::BUNDLE_BLOBS_MAX;
 use super::metadata::check_length;
 use super::released::Released;
+use crate::ids::hex_text;
 
 /// Holds a manifest whose length and hash are the released ones. Only [`Released::open_manifest`] makes one.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,16 +60,16 @@ impl VerifiedBundle {
             });
         }
         if let Some(digest) = bytes.keys().find(|digest| !listed.iter().any(|(one, _)| one == *digest)) {
-            return Err(TrustError::Unlisted { digest: hex::encode(digest) });
+            return Err(TrustError::Unlisted { digest: hex_text(digest) });
         }
         for (digest, length) in listed {
-            let what = format!("blob {}", hex::encode(digest));
+            let what = format!("blob {}", hex_text(digest));
             let Some(blob) = bytes.get(digest) else { return Err(TrustError::Missing { what }) };
             check_length(&what, blob, *length)?;
         }
         for (digest, blob) in &bytes {
             if Sha256::digest(blob)[..] != *digest {
-                return Err(TrustError::Hash { what: format!("blob {}", hex::encode(digest)) });
+                return Err(TrustError::Hash { what: format!("blob {}", hex_text(digest)) });
             }
         }
         Ok(Self { manifest, blobs: bytes })

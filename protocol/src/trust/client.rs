@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::envelope::{check_expiry, load};
@@ -28,8 +29,8 @@ enum Stage {
 /// Refreshes the image repository and looks targets up: `poll` or `find`, fetch, `feed`, until done.
 #[derive(Debug, Clone)]
 pub struct ImageClient {
-    pub(super) root: Root,
-    pub(super) files: BTreeMap<String, Vec<u8>>,
+    pub(super) root: Arc<Root>,
+    pub(super) files: BTreeMap<String, Arc<[u8]>>,
     pub(super) floors: Floors,
     pub(super) now: u64,
     pub(super) verifier: Verifier,
@@ -144,6 +145,11 @@ impl ImageClient {
         &self.root
     }
 
+    /// Returns a copy of the state to start the next refresh from, as it is now.
+    pub fn state(&self) -> TrustedState {
+        TrustedState { root: Arc::clone(&self.root), files: self.files.clone(), verifier: self.verifier }
+    }
+
     /// Returns the state to start the next refresh from; equal to loading what was stored.
     pub fn into_state(self) -> (TrustedState, Floors) {
         (TrustedState { root: self.root, files: self.files, verifier: self.verifier }, self.floors)
@@ -164,7 +170,7 @@ impl ImageClient {
             }
         }
         self.effects.push(Store::PutMetadata { name: stored_root_name(version), bytes: bytes.into() });
-        self.root = new;
+        self.root = Arc::new(new);
         self.rotations += 1;
         if self.rotations < ROOT_ROTATIONS_MAX { Ok(()) } else { self.finish_roots() }
     }
@@ -172,7 +178,7 @@ impl ImageClient {
     /// Judges the newest root and loads the stored timestamp, if it is still signed by this root's keys.
     fn finish_roots(&mut self) -> Result<(), TrustError> {
         self.floors.image.check_root(self.root.header.version)?;
-        check_expiry(ROOT, &self.root, self.now)?;
+        check_expiry(ROOT, &*self.root, self.now)?;
         let keys = self.root.role(TIMESTAMP)?;
         self.timestamp = self
             .files

@@ -12,6 +12,7 @@ use super::key::{Extra, TufKey};
 use super::limits::{DELEGATIONS_LISTED_MAX, ROLE_NAME_MAX};
 use super::metadata::{RoleKeys, TOP_LEVEL, check_keys};
 use super::open::open_object;
+use crate::ids::hex_text;
 
 /// Lists delegated roles in order of trust, with their keys.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -109,7 +110,7 @@ impl DelegatedRole {
         let by_pattern = self.paths.iter().flatten().any(|pattern| path_matches(pattern, path));
         by_pattern
             || self.path_hash_prefixes.as_ref().is_some_and(|prefixes| {
-                let digest = hex::encode(Sha256::digest(path));
+                let digest = hex_text(&Sha256::digest(path));
                 prefixes.iter().any(|prefix| digest.starts_with(prefix.as_str()))
             })
     }

@@ -182,6 +182,8 @@ impl Floors {
     /// Reads two slots and joins what is sound.
     pub fn recover(slot_a: Option<&[u8]>, slot_b: Option<&[u8]>) -> Recovered {
         let read = |slot: Option<&[u8]>| slot.and_then(|bytes| Self::decode(bytes).ok());
+        // Equal but for the moments between two writes: then one says it all.
+        let slot_b = slot_b.filter(|_| slot_a != slot_b);
         match (read(slot_a), read(slot_b)) {
             (Some(a), Some(b)) => Recovered::Floors(a.join(&b)),
             (Some(one), None) | (None, Some(one)) => Recovered::Floors(one),

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::canonical::canonical;
 use super::open::open_object;
+use crate::ids::hex_text;
 use crate::signature::Verifier;
 
 /// Fields that this version does not know and that are kept as they came.
@@ -57,7 +58,7 @@ impl TufKey {
         Self {
             keytype: ED25519.into(),
             scheme: ED25519.into(),
-            keyval: KeyVal { public: hex::encode(public), extra: Extra::new() },
+            keyval: KeyVal { public: hex_text(public), extra: Extra::new() },
             extra: Extra::new(),
         }
     }
@@ -66,7 +67,7 @@ impl TufKey {
     pub fn key_id(&self) -> String {
         let value = json!({ "keytype": self.keytype, "scheme": self.scheme, "keyval": self.keyval });
         // A key with a fraction among its unknown fields has no canonical form; it keeps an id that matches nothing.
-        canonical(&value).map_or_else(|_| String::new(), |bytes| hex::encode(Sha256::digest(bytes)))
+        canonical(&value).map_or_else(|_| String::new(), |bytes| hex_text(&Sha256::digest(bytes)))
     }
 
     /// Returns the 32 public bytes, or `None` when this is not a usable ed25519 key.

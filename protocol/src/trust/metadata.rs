@@ -15,6 +15,7 @@ use super::error::TrustError;
 use super::iso_time;
 use super::key::{Extra, TufKey};
 use super::open::open_object;
+use crate::ids::hex_text;
 
 /// Name of the root role.
 pub const ROOT: &str = "root";
@@ -302,12 +303,12 @@ impl TargetFile {
         let mut digest = [0; 32];
         let text = self.hashes.get("sha256")?;
         hex::decode_to_slice(text, &mut digest).ok()?;
-        (hex::encode(digest) == *text).then_some(digest)
+        (hex_text(&digest) == *text).then_some(digest)
     }
 }
 
 fn sha256_of(bytes: &[u8]) -> BTreeMap<String, String> {
-    BTreeMap::from([("sha256".into(), hex::encode(Sha256::digest(bytes)))])
+    BTreeMap::from([("sha256".into(), hex_text(&Sha256::digest(bytes)))])
 }
 
 /// Checks that bytes have the signed length.
@@ -321,8 +322,8 @@ fn check_hashes(what: &str, bytes: &[u8], hashes: &BTreeMap<String, String>) -> 
     let mut known = false;
     for (algorithm, expected) in hashes {
         let found = match algorithm.as_str() {
-            "sha256" => hex::encode(Sha256::digest(bytes)),
-            "sha512" => hex::encode(Sha512::digest(bytes)),
+            "sha256" => hex_text(&Sha256::digest(bytes)),
+            "sha512" => hex_text(&Sha512::digest(bytes)),
             _ => continue,
         };
         known = true;

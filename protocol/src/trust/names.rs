@@ -4,6 +4,8 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
 
+use crate::ids::hex_text;
+
 /// How the names of stored roots begin. [`metadata_name`] never writes an `@`, so no role's name can collide.
 pub(super) const STORED_ROOT_PREFIX: &str = "root@";
 
@@ -32,5 +34,5 @@ pub fn metadata_name(role: &str, version: Option<u64>) -> String {
 pub fn target_name(path: &str, sha256: Option<&[u8; 32]>) -> String {
     let Some(sha256) = sha256 else { return path.into() };
     let (directory, base) = path.rfind('/').map_or(("", path), |at| path.split_at(at + 1));
-    format!("{directory}{}.{base}", hex::encode(sha256))
+    format!("{directory}{}.{base}", hex_text(sha256))
 }

@@ -15,6 +15,7 @@ use super::limits::{MANIFEST_MAX_BYTES, RELEASED_RECORD_MAX_BYTES};
 use super::metadata::check_length;
 use super::record;
 use super::request::VerifiedTarget;
+use crate::ids::hex_text;
 
 /// Field of `custom`: list of the hardware ids a release is for.
 pub const FIELD_HARDWARE: &str = "hardware_ids";
@@ -168,7 +169,7 @@ mod digest_hex {
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(digest: &[u8; 32], out: S) -> Result<S::Ok, S::Error> {
-        out.serialize_str(&hex::encode(digest))
+        out.serialize_str(&super::hex_text(digest))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(reader: D) -> Result<[u8; 32], D::Error> {

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::envelope::Envelope;
@@ -34,8 +35,8 @@ pub enum Store {
 /// Holds the verified root and the stored metadata of one repository.
 #[derive(Debug, Clone)]
 pub struct TrustedState {
-    pub(super) root: Root,
-    pub(super) files: BTreeMap<String, Vec<u8>>,
+    pub(super) root: Arc<Root>,
+    pub(super) files: BTreeMap<String, Arc<[u8]>>,
     pub(super) verifier: Verifier,
 }
 
@@ -68,7 +69,8 @@ impl TrustedState {
         }
         // Roots have done their part; the map keeps only what a refresh may still use.
         files.retain(|name, _| !name.starts_with(STORED_ROOT_PREFIX));
-        Ok(Self { root, files, verifier })
+        let files = files.into_iter().map(|(name, bytes)| (name, bytes.into())).collect();
+        Ok(Self { root: Arc::new(root), files, verifier })
     }
 
     /// Returns the newest verified root.

@@ -163,6 +163,6 @@ impl Device {
         }
         let found = verified(&env.repo, bundle.manifest_bytes(), |digest| bundle.blob(&digest.0));
         env.judge(Check::S1, self.node(), found);
-        self.engine.load(role, &bundle)
+        self.engine.load(role, &bundle, &mut env.library)
     }
 }
