@@ -281,7 +281,7 @@ fn as_a_device(published: &Published, path: &str, now: u64) -> Result<VerifiedTa
 
 fn check_manifest_target(target: &VerifiedTarget, bytes: &[u8], manifest: &Manifest) -> Result<(), ReleaseError> {
     let not_released = |why: &str| ReleaseError::NotReleased { path: target.path().into(), why: why.into() };
-    if target.length() != bytes.len() as u64 || Digest(*target.sha256()) != Digest::of(bytes) {
+    if target.length() != bytes.len() as u64 || target.sha256() != Some(Digest::of(bytes).0) {
         return Err(not_released("the signed length or SHA-256 is another manifest's"));
     }
     if target.role() != manifest.family.as_str() {

@@ -85,7 +85,7 @@ impl Envelope {
         for id in &role.keyids {
             let (Some(key), Some(signature)) = (keys.get(id), self.signatures.get(id)) else { continue };
             if key.verifies(&self.payload, signature, verifier) {
-                valid.extend(key.public());
+                valid.extend(key.identity());
             }
         }
         valid.len()

@@ -2,8 +2,10 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
+use base64::Engine as _;
 use ed25519_dalek::Signer as _;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,20 +14,41 @@ use sha2::{Digest, Sha256};
 use super::canonical::canonical;
 use super::open::open_object;
 use crate::ids::hex_text;
-use crate::signature::Verifier;
+use crate::signature::{Scheme, Verifier};
 
 /// Fields that this version does not know and that are kept as they came.
 pub type Extra = BTreeMap<String, Value>;
 
-/// The one signature scheme that counts: others may be present and are ignored.
+/// The signature scheme of everything that Pinnace signs.
 const ED25519: &str = "ed25519";
+/// Kinds of keys with a curve's key in PEM; the second is the name that the specification once gave it.
+const ECDSA: [&str; 2] = ["ecdsa", "ecdsa-sha2-nistp256"];
+/// Schemes beside ed25519, for readers that verify them ([`Verifier`] says which).
+const OTHERS: [(&str, Scheme); 3] = [
+    ("ecdsa-sha2-nistp256", Scheme::EcdsaP256),
+    ("rsassa-pss-sha256", Scheme::RsaPss),
+    ("rsa-pkcs1v15-sha256", Scheme::RsaPkcs1),
+];
+/// How a public key in PEM begins and ends.
+const PEM: (&str, &str) = ("-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----");
+/// Characters of a key in PEM, or of a signature in hex: RSA of 8,192 bits takes some 1,450 and 2,048.
+const KEY_TEXT_MAX: usize = 4096;
+
+/// A public key itself: two entries with equal ones are one key, whatever their ids and schemes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PublicKey {
+    /// 32 bytes.
+    Ed25519([u8; 32]),
+    /// SubjectPublicKeyInfo, DER.
+    Other(Vec<u8>),
+}
 
 /// Holds a public key in TUF's JSON form.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TufKey {
-    /// The kind of key; only `ed25519` can verify.
+    /// The kind of key; `ed25519`, or with a [`Verifier`] that knows them `ecdsa` and `rsa`.
     pub keytype: String,
-    /// The signature scheme; only `ed25519` can verify.
+    /// The signature scheme.
     pub scheme: String,
     /// The key itself.
     pub keyval: KeyVal,
@@ -37,7 +60,7 @@ pub struct TufKey {
 /// Holds the public half of a key.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KeyVal {
-    /// 32 bytes in hex for ed25519.
+    /// 32 bytes in hex for ed25519, PEM for others.
     pub public: String,
     /// Unknown fields.
     #[serde(flatten)]
@@ -80,11 +103,38 @@ impl TufKey {
         Some(public)
     }
 
-    /// Tells whether `signature` (64 bytes in hex) over `message` is valid; anything unusable is not.
+    /// Returns the key itself, or `None` when it cannot be read.
+    pub fn identity(&self) -> Option<PublicKey> {
+        self.public().map(PublicKey::Ed25519).or_else(|| self.other().map(|(_, der)| PublicKey::Other(der)))
+    }
+
+    /// Returns scheme and DER of a key that is not ed25519.
+    fn other(&self) -> Option<(Scheme, Vec<u8>)> {
+        let (_, scheme) = OTHERS.into_iter().find(|(name, _)| *name == self.scheme)?;
+        let fits = match scheme {
+            Scheme::EcdsaP256 => ECDSA.contains(&self.keytype.as_str()),
+            Scheme::RsaPss | Scheme::RsaPkcs1 => self.keytype == "rsa",
+        };
+        let text = self.keyval.public.trim();
+        if !fits || text.len() > KEY_TEXT_MAX {
+            return None;
+        }
+        let body = text.strip_prefix(PEM.0)?.strip_suffix(PEM.1)?;
+        let digits: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+        base64::prelude::BASE64_STANDARD.decode(digits).ok().map(|der| (scheme, der))
+    }
+
+    /// Tells whether `signature`, in hex, over `message` is valid; anything unusable is not.
     pub fn verifies(&self, message: &[u8], signature: &str, verifier: Verifier) -> bool {
-        let mut raw = [0; 64];
-        let Some(public) = self.public() else { return false };
-        hex::decode_to_slice(signature, &mut raw).is_ok() && verifier.verify(&public, message, &raw)
+        if let Some(public) = self.public() {
+            let mut raw = [0; 64];
+            return hex::decode_to_slice(signature, &mut raw).is_ok() && verifier.verify(&public, message, &raw);
+        }
+        if signature.len() > KEY_TEXT_MAX {
+            return false;
+        }
+        let (Some((scheme, public)), Ok(raw)) = (self.other(), hex::decode(signature)) else { return false };
+        verifier.verify_other(scheme, &public, message, &raw)
     }
 }
 

@@ -95,12 +95,9 @@ impl ImageClient {
             }
             let Some(targets) = self.roles.get(&step) else { return Err(missing(role)) };
             if let Some(file) = targets.targets.get(path) {
-                let sha256 = file.sha256().ok_or_else(|| TrustError::malformed(path, "it has no SHA-256"))?;
                 return Ok(Request::Done(Some(VerifiedTarget {
                     path: path.into(),
-                    length: file.length,
-                    sha256,
-                    custom: file.custom.clone(),
+                    file: file.clone(),
                     role: role.clone(),
                     consistent: self.root.consistent_snapshot,
                 })));

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256, Sha512};
 use super::delegation::Delegations;
 use super::error::TrustError;
 use super::iso_time;
-use super::key::{Extra, TufKey};
+use super::key::{Extra, PublicKey, TufKey};
 use super::open::open_object;
 use crate::ids::hex_text;
 
@@ -109,8 +109,8 @@ impl RoleKeys {
     }
 
     /// Returns the different public keys behind the ids, as far as `keys` knows them.
-    pub fn publics(&self, keys: &BTreeMap<String, TufKey>) -> BTreeSet<[u8; 32]> {
-        self.keyids.iter().filter_map(|id| keys.get(id)?.public()).collect()
+    pub fn publics(&self, keys: &BTreeMap<String, TufKey>) -> BTreeSet<PublicKey> {
+        self.keyids.iter().filter_map(|id| keys.get(id)?.identity()).collect()
     }
 }
 
@@ -305,7 +305,16 @@ impl TargetFile {
         hex::decode_to_slice(text, &mut digest).ok()?;
         (hex_text(&digest) == *text).then_some(digest)
     }
+
+    /// Returns the digest, in hex, that stands in the file's name in a consistent snapshot.
+    pub(super) fn name_digest(&self) -> Option<&str> {
+        let digest = HASHES.iter().find_map(|algorithm| self.hashes.get(*algorithm))?;
+        digest.bytes().all(|b| b.is_ascii_hexdigit()).then_some(digest)
+    }
 }
+
+/// Hash algorithms that are known, the preferred one first.
+const HASHES: [&str; 2] = ["sha256", "sha512"];
 
 fn sha256_of(bytes: &[u8]) -> BTreeMap<String, String> {
     BTreeMap::from([("sha256".into(), hex_text(&Sha256::digest(bytes)))])
@@ -318,7 +327,7 @@ pub(super) fn check_length(what: &str, bytes: &[u8], expected: u64) -> Result<()
 }
 
 /// Checks every hash whose algorithm is known; at least one must be.
-fn check_hashes(what: &str, bytes: &[u8], hashes: &BTreeMap<String, String>) -> Result<(), TrustError> {
+pub(super) fn check_hashes(what: &str, bytes: &[u8], hashes: &BTreeMap<String, String>) -> Result<(), TrustError> {
     let mut known = false;
     for (algorithm, expected) in hashes {
         let found = match algorithm.as_str() {

@@ -34,7 +34,7 @@ pub use director::{Assignment, DirectorBundle, VerifiedDirector, verify_director
 pub use envelope::{Envelope, SignatureEntry};
 pub use error::TrustError;
 pub use floors::{Floors, Recovered};
-pub use key::{Signer, SigningKey, TufKey};
+pub use key::{PublicKey, Signer, SigningKey, TufKey};
 pub use metadata::{Body, MetaFile, RoleKeys, Root, Snapshot, TargetFile, Targets, Timestamp};
 pub use released::{Released, intersect};
 pub use request::{Document, Fetch, Request, Response, VerifiedTarget};

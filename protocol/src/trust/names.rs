@@ -32,7 +32,11 @@ pub fn metadata_name(role: &str, version: Option<u64>) -> String {
 
 /// Returns a target's file name: its path, with the hash before the last part in a consistent snapshot.
 pub fn target_name(path: &str, sha256: Option<&[u8; 32]>) -> String {
-    let Some(sha256) = sha256 else { return path.into() };
+    sha256.map_or_else(|| path.into(), |sha256| hashed_name(path, &hex_text(sha256)))
+}
+
+/// Returns a target's file name with this digest, in hex, before the last part of its path.
+pub(super) fn hashed_name(path: &str, digest: &str) -> String {
     let (directory, base) = path.rfind('/').map_or(("", path), |at| path.split_at(at + 1));
-    format!("{directory}{}.{base}", hex_text(sha256))
+    format!("{directory}{digest}.{base}")
 }

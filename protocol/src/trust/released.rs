@@ -58,17 +58,13 @@ pub fn intersect(assignment: &Assignment, target: &VerifiedTarget) -> Result<Rel
     };
     agree(assignment.path() == target.path(), "path")?;
     agree(assignment.length() == target.length(), "length")?;
-    agree(assignment.sha256() == target.sha256(), "sha256")?;
+    let sha256 = *assignment.sha256();
+    agree(target.sha256() == Some(sha256), "sha256")?;
     let custom = target.custom().cloned().unwrap_or(Value::Null);
     for field in [FIELD_HARDWARE, FIELD_RELEASE, FIELD_MODEL, FIELD_RUNTIME] {
         agree(assignment.custom().get(field) == custom.get(field), field)?;
     }
-    Released::build(ReleasedBody {
-        path: target.path().into(),
-        length: target.length(),
-        sha256: *target.sha256(),
-        custom,
-    })
+    Released::build(ReleasedBody { path: target.path().into(), length: target.length(), sha256, custom })
 }
 
 impl Released {

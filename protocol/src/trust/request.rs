@@ -5,7 +5,8 @@ use alloc::string::String;
 use serde_json::Value;
 
 use super::error::TrustError;
-use super::names::target_name;
+use super::metadata::{TargetFile, check_hashes, check_length};
+use super::names::hashed_name;
 
 /// What the client wants next.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,9 +64,7 @@ pub enum Response<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedTarget {
     pub(super) path: String,
-    pub(super) length: u64,
-    pub(super) sha256: [u8; 32],
-    pub(super) custom: Option<Value>,
+    pub(super) file: TargetFile,
     pub(super) role: String,
     pub(super) consistent: bool,
 }
@@ -78,17 +77,26 @@ impl VerifiedTarget {
 
     /// Returns the signed length, bytes.
     pub fn length(&self) -> u64 {
-        self.length
+        self.file.length
     }
 
-    /// Returns the signed SHA-256.
-    pub fn sha256(&self) -> &[u8; 32] {
-        &self.sha256
+    /// Returns the signed SHA-256, or `None` when other algorithms were used.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        self.file.sha256()
+    }
+
+    /// Checks bytes against the signed length and every signed hash whose algorithm is known.
+    ///
+    /// # Errors
+    /// `Length`, `Hash`; `Malformed` when no algorithm is known.
+    pub fn check(&self, bytes: &[u8]) -> Result<(), TrustError> {
+        check_length(&self.path, bytes, self.file.length)?;
+        check_hashes(&self.path, bytes, &self.file.hashes)
     }
 
     /// Returns the signed custom section.
     pub fn custom(&self) -> Option<&Value> {
-        self.custom.as_ref()
+        self.file.custom.as_ref()
     }
 
     /// Returns the role that signed it.
@@ -98,6 +106,7 @@ impl VerifiedTarget {
 
     /// Returns the file name below the targets directory.
     pub fn file_name(&self) -> String {
-        target_name(&self.path, self.consistent.then_some(&self.sha256))
+        let digest = self.file.name_digest().filter(|_| self.consistent);
+        digest.map_or_else(|| self.path.clone(), |digest| hashed_name(&self.path, digest))
     }
 }
