@@ -115,7 +115,8 @@ impl World {
         if let (Some(Shift { kind, at_ms }), Value::Num(speed)) = (self.shift.filter(|s| now_ms >= s.at_ms), wind) {
             match kind {
                 ShiftKind::MeanShift => wind = Value::Num(speed + 9.0),
-                ShiftKind::Scale => wind = Value::Num(10.0 + (speed - 10.0) * 2.8),
+                // Far beyond what a strong season excuses: a factor of 2.8 lies at its signed threshold (seed 2de55).
+                ShiftKind::Scale => wind = Value::Num(10.0 + (speed - 10.0) * 4.0),
                 ShiftKind::NewCategory if chance < 0.7 => sky = "ash",
                 ShiftKind::MissingFeature if chance < 0.8 => wind = Value::Null,
                 ShiftKind::NewCategory | ShiftKind::MissingFeature => {}

@@ -35,8 +35,14 @@ impl Agent {
         let remembered = state_record.and_then(|(_, bytes)| State::decode(bytes));
         let is_new = remembered.is_none();
         let mut state = remembered.unwrap_or_else(|| State::new(config.new_epoch));
-        if is_new {
-            if state_record.is_some() {
+        let is_older = stored.pointers.iter().flatten().any(|slot| state.is_older_than(slot));
+        if is_older && !is_new {
+            // What the older state was about to do is superseded; the director says anew what is wanted.
+            turn.log(Level::Warn, "the state record is older than the pointers, which name the model");
+            (state.candidate, state.target) = (None, None);
+        }
+        if is_new || is_older {
+            if is_new && state_record.is_some() {
                 turn.log(
                     Level::Error,
                     "the state record is damaged: the pointers name the model, numbering starts anew",

@@ -150,16 +150,8 @@ impl State {
     }
 
     /// Takes over pointers, when they are sound; returns whether they were.
-    pub(crate) fn adopt_pointers(&mut self, bytes: &[u8]) -> bool {
-        let Some(at) = bytes.len().checked_sub(SUM_BYTES) else { return false };
-        let (body, sum) = bytes.split_at(at);
-        if Digest::of(body).0[..] != *sum {
-            return false;
-        }
-        let Ok(p) = cbor::decode::<Pointers>(body, STATE_MAX_BYTES) else { return false };
-        if p.format != FORMAT {
-            return false;
-        }
+pub(crate) fn adopt_pointers(&mut self, bytes: &[u8]) -> bool {
+        let Some(p) = Pointers::read(bytes) else { return false };
         if p.generation >= self.generation {
             self.generation = p.generation;
             self.active = p.active;
@@ -169,6 +161,12 @@ impl State {
             self.raise_release(&family, floor);
         }
         true
+    }
+
+    /// Returns whether a pointers record knows of a later assignment: then this state is an older copy, or its commit
+    /// was cut short.
+    pub(crate) fn is_older_than(&self, pointers: &[u8]) -> bool {
+        Pointers::read(pointers).is_some_and(|p| p.generation > self.generation)
     }
 
     /// Returns the lowest release counter that may be installed of `family`.
@@ -232,6 +230,17 @@ struct Pointers {
     releases: BTreeMap<Family, u64>,
     active: Option<Installed>,
     fallback: Option<Installed>,
+}
+
+impl Pointers {
+    /// Reads a record; `None` when it is damaged or of another format.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(SUM_BYTES)?)?;
+        if Digest::of(body).0[..] != *sum {
+            return None;
+        }
+        cbor::decode::<Self>(body, STATE_MAX_BYTES).ok().filter(|p| p.format == FORMAT)
+    }
 }
 
 #[cfg(test)]

@@ -51,7 +51,11 @@ pub struct Pointer {
 impl Disk {
     pub fn pointers(&self) -> Option<Pointers> {
         // The first slot is written first; a damaged one does not decode.
-        self.pointers.iter().flatten().find_map(|bytes| cbor::decode(&bytes[..bytes.len() - 32], 1 << 20).ok())
+        let body = |bytes: &'_ Vec<u8>| {
+            let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
+            (Digest::of(body).0[..] == *sum).then(|| cbor::decode(body, 1 << 20).ok())?
+        };
+        self.pointers.iter().flatten().find_map(body)
     }
 
     pub fn floors(&self) -> Floors {

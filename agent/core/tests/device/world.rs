@@ -134,6 +134,25 @@ impl World {
         world
     }
 
+    /// Returns a world with the same disk, plane and time whose device is not started yet.
+    pub fn fork(&self) -> Self {
+        let mut world = Self::new(self.plane.repo.clone());
+        (world.plane, world.disk, world.now) = (self.plane.clone(), self.disk.clone(), self.now);
+        (world.starts, world.nonce) = (self.starts, self.nonce);
+        world.agent = None;
+        world
+    }
+
+    /// Lets so many things happen, or all there is.
+    pub fn settle_for(&mut self, turns: usize) {
+        let _ = (0..turns).all(|_| self.turn());
+    }
+
+    /// The disk was damaged from outside: what it lost is not the core's fault.
+    pub fn forgive_damage(&mut self) {
+        (self.highest, self.rot) = (Floors::default(), true);
+    }
+
     pub fn config(&self) -> Config {
         Config {
             tenant: TenantId::parse("acme").unwrap(),
