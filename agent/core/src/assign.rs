@@ -1,11 +1,12 @@
 //! From the director's word to what is to be done about it.
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use pinnace_protocol::ids::{Digest, RolloutId};
 use pinnace_protocol::manifest::AssignmentCustom;
 use pinnace_protocol::message::{FailCode, Failure, Phase};
-use pinnace_protocol::trust::{Assignment, VerifiedDirector, first_root, verify_director_with};
+use pinnace_protocol::trust::{Assignment, VerifiedDirector, first_root, follow_director_roots, verify_director_with};
 use serde::Deserialize as _;
 
 use crate::Agent;
@@ -28,7 +29,10 @@ impl Agent {
         });
         match verified {
             // Whoever writes to the topic can cause this, so it says nothing about the target.
-            Err(e) => turn.log(Level::Error, format!("director message refused: {e}; {}", e.hint())),
+            Err(e) => {
+                turn.log(Level::Error, format!("director message refused: {e}; {}", e.hint()));
+                self.follow_roots(turn, payload);
+            }
             // The retained message from before our hello: the answer to our nonce is on its way.
             Ok(v) if !v.nonce_bound && !self.link.answered => {
                 turn.log(Level::Info, "director message from before this connection: waiting for the fresh one");
@@ -45,11 +49,33 @@ impl Agent {
         }
     }
 
+    /// Takes the roots of a message that is refused: after a long sleep the chain comes in several, each answered by
+    /// a hello that names how far the device has come.
+    fn follow_roots(&mut self, turn: &mut Turn, payload: &[u8]) {
+        let Ok(root) = &self.director_root else { return };
+        let followed = follow_director_roots(self.config.verifier, payload, root, &self.floors);
+        if let Ok(Some((root, floors))) = followed {
+            self.raise_floors(turn, &floors);
+            self.trust_root(turn, root);
+            turn.log(Level::Info, format!("director root {} is trusted now", self.director_root_version()));
+            self.hello_again(turn);
+        }
+    }
+
+    fn trust_root(&mut self, turn: &mut Turn, root: Vec<u8>) {
+        self.director_root = first_root(&root, self.config.verifier);
+        turn.put(Key::DirectorRoot, root);
+    }
+
+    /// Returns the version of the director root that is trusted; 1 when none is.
+    pub(crate) fn director_root_version(&self) -> u64 {
+        self.director_root.as_ref().map_or(1, |root| root.header.version)
+    }
+
     fn believe(&mut self, turn: &mut Turn, director: VerifiedDirector) {
         self.raise_floors(turn, &director.floors);
         if let Some(root) = director.new_root {
-            self.director_root = first_root(&root, self.config.verifier);
-            turn.put(Key::DirectorRoot, root);
+            self.trust_root(turn, root);
         }
         if director.nonce_bound {
             self.clock.attest(turn.mono(), director.issued);

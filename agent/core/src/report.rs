@@ -91,6 +91,7 @@ impl Agent {
             next_window: self.state.next_window,
             clock_unix_ms: turn.now.wall.unix_ms,
             clock_trust: self.clock_trust(turn.now),
+            director_root: self.director_root_version(),
         };
         turn.effect(Effect::Publish(UpMessage::Hello(hello)));
         let base = self.config.intervals.hello_ms;

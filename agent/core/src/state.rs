@@ -150,7 +150,7 @@ impl State {
     }
 
     /// Takes over pointers, when they are sound; returns whether they were.
-pub(crate) fn adopt_pointers(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) fn adopt_pointers(&mut self, bytes: &[u8]) -> bool {
         let Some(p) = Pointers::read(bytes) else { return false };
         if p.generation >= self.generation {
             self.generation = p.generation;

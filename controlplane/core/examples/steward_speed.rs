@@ -150,6 +150,7 @@ fn join(
             next_window: 0,
             clock_unix_ms: 0,
             clock_trust: ClockTrust::Unknown,
+            director_root: 1,
         };
         steward.handle(NOW, Event::Hello { device: &id, message: &message }, &mut step);
         step = Step::default();

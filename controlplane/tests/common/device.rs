@@ -97,6 +97,7 @@ impl Device {
             next_window: 0,
             clock_unix_ms: super::author::now() * 1000,
             clock_trust: ClockTrust::Attested,
+            director_root: 1,
         }
     }
 

@@ -60,6 +60,18 @@ pub struct Hello {
     pub clock_unix_ms: u64,
     /// How far the device trusts that clock.
     pub clock_trust: ClockTrust,
+    /// Version of the director root that the device trusts, so that it is sent the ones after it; 1 is left out.
+    #[serde(default = "first_root", skip_serializing_if = "is_first_root")]
+    pub director_root: u64,
+}
+
+const fn first_root() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_first_root(version: &u64) -> bool {
+    *version <= 1
 }
 
 /// Where a device stands with its target.

@@ -12,7 +12,7 @@ use super::director::{DirectorBundle, FIELD_DEVICE, FIELD_ISSUED, FIELD_NONCE, i
 use super::envelope::{Envelope, SignatureEntry};
 use super::error::TrustError;
 use super::key::{Extra, Signer, TufKey};
-use super::limits::{SNAPSHOT_MAX_BYTES, TARGETS_MAX_BYTES};
+use super::limits::{DIRECTOR_ROOTS_BYTES, DIRECTOR_ROOTS_MAX, SNAPSHOT_MAX_BYTES, TARGETS_MAX_BYTES};
 use super::metadata::{
     Body, Header, MetaFile, ROOT, RoleKeys, Root, SNAPSHOT, Snapshot, TARGETS, TIMESTAMP, TargetFile, Targets,
     Timestamp,
@@ -243,6 +243,19 @@ pub struct DirectorOrder<'a> {
     pub assignment: Option<(&'a str, &'a TargetFile)>,
     /// Director roots the device may not have, oldest first.
     pub roots: &'a [Vec<u8>],
+}
+
+/// Returns the roots that a device with root `have` is sent next: those after it, oldest first, as many as one bundle
+/// carries. `roots` are all after the first one.
+pub fn roots_after(roots: &[Vec<u8>], have: u64) -> &[Vec<u8>] {
+    let known = usize::try_from(have.saturating_sub(1)).unwrap_or(usize::MAX);
+    let rest = roots.get(known..).unwrap_or_default();
+    let mut bytes = 0;
+    let fits = rest.iter().take(DIRECTOR_ROOTS_MAX).take_while(|root| {
+        bytes += root.len();
+        bytes <= DIRECTOR_ROOTS_BYTES
+    });
+    &rest[..fits.count()]
 }
 
 /// Signs a director bundle with the online key.

@@ -163,6 +163,25 @@ impl VerifiedDirector {
     }
 }
 
+/// Follows the roots in a bundle, whatever the rest of it is worth: a device that slept through more rotations than one
+/// bundle carries comes nearer with each.
+///
+/// Returns the newest root and the floors to store before it; `None` when the bundle brings no newer root.
+///
+/// # Errors
+/// As [`DirectorBundle::decode`]; `Threshold`, `Version`, `Malformed` for a root that does not follow.
+pub fn follow_director_roots(
+    verifier: Verifier,
+    bytes: &[u8],
+    trusted_root: &Root,
+    floors: &Floors,
+) -> Result<Option<(Vec<u8>, Floors)>, TrustError> {
+    let bundle = DirectorBundle::decode(bytes)?;
+    let mut floors = floors.clone();
+    let (_, newest) = follow_roots(verifier, trusted_root, &bundle.roots, &mut floors)?;
+    Ok(newest.map(|root| (root, floors)))
+}
+
 /// Verifies a director bundle for this device.
 ///
 /// `trusted_root` is the newest stored director root or the factory's; `now` is the wall clock, unix seconds. A bundle

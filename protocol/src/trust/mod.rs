@@ -30,7 +30,9 @@ pub mod state;
 
 pub use bundle::{VerifiedBundle, VerifiedManifest};
 pub use client::ImageClient;
-pub use director::{Assignment, DirectorBundle, VerifiedDirector, verify_director, verify_director_with};
+pub use director::{
+    Assignment, DirectorBundle, VerifiedDirector, follow_director_roots, verify_director, verify_director_with,
+};
 pub use envelope::{Envelope, SignatureEntry};
 pub use error::TrustError;
 pub use floors::{Floors, Recovered};

@@ -1,4 +1,5 @@
 //! The agent core in an in-memory shell: a small signed repository, a director, a disk that can lose power.
+mod clocks;
 mod damage;
 mod disk;
 mod failures;

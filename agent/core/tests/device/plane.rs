@@ -71,6 +71,7 @@ impl Plane {
         match message {
             UpMessage::Hello(_) | UpMessage::Window(_) if self.deaf => vec![],
             UpMessage::Hello(hello) => {
+                self.repo.device_root = hello.director_root;
                 let director = self.direct(device, Some(&hello.nonce));
                 let ack = self.ack(tenant, device, hello.counter.epoch);
                 self.hellos.push(hello);

@@ -51,6 +51,9 @@ pub struct Repo {
     sequence: u64,
     director_roots: Vec<Vec<u8>>,
     director_key: u8,
+    online_key: Option<u8>,
+    /// The director root that the device has, as its hello says.
+    pub device_root: u64,
 }
 
 impl Repo {
@@ -83,6 +86,8 @@ impl Repo {
             sequence: 0,
             director_roots: Vec::new(),
             director_key: 60,
+            online_key: None,
+            device_root: 1,
         };
         repo.publish();
         repo
@@ -92,8 +97,13 @@ impl Repo {
         let (top, family) = (signed(&self.top, &[10]), signed(&self.family, &[40, 41]));
         let previous = self.last.as_ref().map(|(s, t)| (s, t));
         let expires = NOW_S + YEAR_S;
-        let done = publish(previous, &[("targets", &top), ("rain", &family)], (&key(20), expires), (&key(30), expires))
-            .unwrap();
+        let done = publish(
+            previous,
+            &[("targets", &top), ("rain", &family)],
+            (&key(self.online_key.unwrap_or(20)), expires),
+            (&key(self.online_key.unwrap_or(30)), expires),
+        )
+        .unwrap();
         self.metadata.extend(done.files);
         self.last = Some((done.snapshot, done.timestamp));
     }
@@ -117,6 +127,24 @@ impl Repo {
             ],
         );
         self.metadata.insert("2.root.json".into(), signed(&image, &[2, 3]));
+    }
+
+    /// Rotates both online keys of both repositories so many times.
+    pub fn rotate_often(&mut self, times: u64) {
+        let expires = NOW_S + YEAR_S;
+        for version in 2..2 + times {
+            let online = 100 + (version % 100) as u8;
+            let keys = public(&[online]);
+            let roles = ["targets", "snapshot", "timestamp"].map(|role| (role, keys.as_slice(), 1));
+            let director = Root::new(version, expires, &[("root", &public(&[50]), 1), roles[0], roles[1], roles[2]]);
+            self.director_roots.push(signed(&director, &[50]));
+            self.director_key = online;
+            let roots = public(&[1, 2, 3]);
+            let image = [("root", roots.as_slice(), 2), ("targets", &public(&[10]), 1), roles[1], roles[2]];
+            self.metadata.insert(format!("{version}.root.json"), signed(&Root::new(version, expires, &image), &[1, 3]));
+            self.online_key = Some(online);
+        }
+        self.publish();
     }
 
     /// Releases version `version` with a model of `size` bytes; `change` may alter the manifest.
@@ -182,7 +210,7 @@ impl Repo {
             sequence: self.sequence,
             generation: self.sequence,
             assignment: target.as_ref().map(|(path, file)| (*path, file)),
-            roots: &self.director_roots,
+            roots: author::roots_after(&self.director_roots, self.device_root),
         };
         direct(&order, &key(self.director_key)).unwrap().encode().unwrap()
     }

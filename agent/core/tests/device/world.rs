@@ -76,6 +76,8 @@ pub struct World {
     pub behaviour: BTreeMap<Digest, Behaviour>,
     pub disk_full: u32,
     pub log: Vec<(Level, String)>,
+    /// How far the device's wall clock is off, milliseconds.
+    pub clock_off_ms: i64,
     pub serving: Option<SlotName>,
     pub trying: Option<SlotName>,
     pub starts: u64,
@@ -116,6 +118,7 @@ impl World {
             behaviour: BTreeMap::new(),
             disk_full: 0,
             log: Vec::new(),
+            clock_off_ms: 0,
             serving: None,
             trying: None,
             starts: 0,
@@ -182,11 +185,11 @@ impl World {
             self.queue.clear();
             (self.link, self.serving, self.trying) = (false, None, None);
             self.now.mono = Mono(1);
-            let (config, stored) = (self.config(), self.disk.stored());
+            let (config, stored, now) = (self.config(), self.disk.stored(), self.clock());
             if let Some(tape) = &mut self.tape {
-                tape.start(&config, &stored, self.now);
+                tape.start(&config, &stored, now);
             }
-            let (agent, step) = Agent::recover(config, stored, self.now);
+            let (agent, step) = Agent::recover(config, stored, now);
             if let Some(tape) = &mut self.tape {
                 tape.step(&step);
             }
@@ -468,12 +471,19 @@ impl World {
         true
     }
 
+    /// Returns what the device takes for the time.
+    fn clock(&self) -> Now {
+        let unix_ms = self.now.wall.unix_ms.saturating_add_signed(self.clock_off_ms);
+        Now { wall: Wall { unix_ms, ..self.now.wall }, ..self.now }
+    }
+
     fn hand(&mut self, agent: &mut Agent, event: Event<'_>) -> Step {
+        let now = self.clock();
         if let Some(tape) = &mut self.tape {
-            tape.turn(self.now, &event);
+            tape.turn(now, &event);
         }
         let mut step = Step::default();
-        agent.handle(self.now, event, &mut step);
+        agent.handle(now, event, &mut step);
         if let Some(tape) = &mut self.tape {
             tape.step(&step);
         }

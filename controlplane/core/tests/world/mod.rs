@@ -151,6 +151,7 @@ impl Fake {
             next_window: self.windows,
             clock_unix_ms: START_MS,
             clock_trust: ClockTrust::Attested,
+            director_root: 1,
         }
     }
     pub fn report(&mut self, phase: Phase, failure: Option<FailCode>, trial: Option<TrialStats>) -> Report {
