@@ -256,3 +256,47 @@ fn new_roots_are_followed_and_remembered_and_the_old_online_key_is_dead() {
     assert_eq!(hand_in(&mut world, forged), 1);
     assert_eq!(world.last().generation, 6);
 }
+
+/// Hands the device over to a thief who has every online key: broker, plane, director, snapshot, timestamp.
+fn hand_over(world: &mut World, thief: Repo, assigned: Assigned) {
+    world.plane.repo = thief;
+    world.assign(assigned);
+    world.settle_for(400);
+}
+
+#[test]
+fn with_every_online_key_stolen_nothing_unreleased_runs_and_rotation_recovers() {
+    let (mut world, _, [v1, v2]) = running_v1();
+    world.install(&Assigned::new(&v2, 6));
+    let honest = world.plane.repo.clone();
+
+    // Content that no offline key released, named by every document that online keys can sign.
+    let mut thief = honest.stolen();
+    let evil = thief.release_with(9, 50_000, |_| {});
+    hand_over(&mut world, thief.clone(), Assigned::new(&evil, 7));
+    assert_eq!((world.serves(), world.trying), (Some(v2.digest), None), "forged family");
+    // The same under the name, the counter and the path of what is released.
+    let mut other = honest.stolen();
+    let evil = other.release_with(2, 60_000, |_| {});
+    hand_over(&mut world, other, Assigned::new(&evil, 8));
+    assert_eq!((world.serves(), world.trying), (Some(v2.digest), None), "released name, other content");
+    // What is released, for other hardware or with another counter than the offline keys said.
+    let mut renamed = v1.clone();
+    renamed.counter = 99;
+    hand_over(&mut world, honest.stolen(), Assigned::new(&renamed, 9));
+    assert_eq!((world.serves(), world.trying), (Some(v2.digest), None), "another release counter");
+    assert!(world.disk.slots.values().all(|slot| slot.manifest != evil.manifest), "no byte of it was stored");
+
+    // The offline keys rotate every online key: versions that the thief pushed out of reach are forgotten with them.
+    let mut repo = honest;
+    repo.rotate_often(1);
+    let v3 = repo.release_with(3, 50_000, |_| {});
+    world.plane.repo = repo;
+    world.start();
+    world.assign(Assigned::new(&v3, 20));
+    world.until("recovered", |w| w.serves() == Some(v3.digest) && w.phase() == Some(Phase::Healthy));
+    // And the thief's keys are worth nothing any more.
+    let forged = thief.direct("dev-1", None, world.plane.now_s, Some(&Assigned::new(&v1, 99)));
+    assert_eq!(hand_in(&mut world, forged), 1);
+    assert_eq!(world.serves(), Some(v3.digest));
+}

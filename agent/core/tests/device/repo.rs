@@ -52,6 +52,7 @@ pub struct Repo {
     director_roots: Vec<Vec<u8>>,
     director_key: u8,
     online_key: Option<u8>,
+    family_signers: [u8; 2],
     /// The director root that the device has, as its hello says.
     pub device_root: u64,
 }
@@ -87,6 +88,7 @@ impl Repo {
             director_roots: Vec::new(),
             director_key: 60,
             online_key: None,
+            family_signers: [40, 41],
             device_root: 1,
         };
         repo.publish();
@@ -94,7 +96,7 @@ impl Repo {
     }
 
     fn publish(&mut self) {
-        let (top, family) = (signed(&self.top, &[10]), signed(&self.family, &[40, 41]));
+        let (top, family) = (signed(&self.top, &[10]), signed(&self.family, &self.family_signers));
         let previous = self.last.as_ref().map(|(s, t)| (s, t));
         let expires = NOW_S + YEAR_S;
         let done = publish(
@@ -127,6 +129,17 @@ impl Repo {
             ],
         );
         self.metadata.insert("2.root.json".into(), signed(&image, &[2, 3]));
+    }
+
+    /// Returns what a thief makes of it who has every online key and no offline one: a family signed with those, under
+    /// a snapshot and a timestamp whose versions are pushed far ahead.
+    pub fn stolen(&self) -> Self {
+        let mut thief = Self { family_signers: [20, 30], ..self.clone() };
+        if let Some((snapshot, timestamp)) = &mut thief.last {
+            (snapshot.header.version, timestamp.header.version) = (1 << 40, 1 << 40);
+        }
+        thief.sequence = 1 << 40;
+        thief
     }
 
     /// Rotates both online keys of both repositories so many times.
