@@ -95,6 +95,9 @@ impl ImageClient {
             }
             let Some(targets) = self.roles.get(&step) else { return Err(missing(role)) };
             if let Some(file) = targets.targets.get(path) {
+                if file.name_digest().is_none() {
+                    return Err(TrustError::malformed(path, "it has no digest of an algorithm that is known"));
+                }
                 return Ok(Request::Done(Some(VerifiedTarget {
                     path: path.into(),
                     file: file.clone(),

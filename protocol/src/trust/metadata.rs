@@ -76,7 +76,7 @@ pub trait Body: Serialize + DeserializeOwned + Clone {
         let header = body.header();
         let fault = if header.kind != Self::KIND {
             Some(format!("it is of type `{}`, not `{}`", header.kind, Self::KIND))
-        } else if !header.spec_version.starts_with("1.") {
+        } else if !is_spec_one(&header.spec_version) {
             Some(format!("it follows specification {}, not 1.x", header.spec_version))
         } else if header.version == 0 {
             Some("versions start at 1".into())
@@ -308,13 +308,22 @@ impl TargetFile {
 
     /// Returns the digest, in hex, that stands in the file's name in a consistent snapshot.
     pub(super) fn name_digest(&self) -> Option<&str> {
-        let digest = HASHES.iter().find_map(|algorithm| self.hashes.get(*algorithm))?;
-        digest.bytes().all(|b| b.is_ascii_hexdigit()).then_some(digest)
+        let (digest, digits) =
+            HASHES.into_iter().find_map(|(algorithm, digits)| Some((self.hashes.get(algorithm)?, digits)))?;
+        let is_hex = digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        (is_hex && digest.len() == digits).then_some(digest)
     }
 }
 
-/// Hash algorithms that are known, the preferred one first.
-const HASHES: [&str; 2] = ["sha256", "sha512"];
+/// Hash algorithms that are known and the hex digits of each, the preferred one first.
+const HASHES: [(&str, usize); 2] = [("sha256", 64), ("sha512", 128)];
+
+/// Tells whether this names the first major version of the specification: two or three numbers.
+fn is_spec_one(version: &str) -> bool {
+    let parts: Vec<&str> = version.split('.').collect();
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    matches!(parts.len(), 2 | 3) && parts[0] == "1" && parts.iter().all(is_number)
+}
 
 fn sha256_of(bytes: &[u8]) -> BTreeMap<String, String> {
     BTreeMap::from([("sha256".into(), hex_text(&Sha256::digest(bytes)))])
