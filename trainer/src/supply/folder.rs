@@ -201,7 +201,7 @@ fn bounded(path: &Path, max: usize) -> Result<Vec<u8>, SupplyError> {
 mod tests {
     use super::super::key::SigningKey;
     use super::super::key::tests::new_key;
-    use super::super::{KEY_FILE, sign};
+    use super::super::{KEY_FILE, sign, sign_folder};
     use super::*;
     use crate::bundle::{Bundle, BundleName};
     use crate::data::{CsvOptions, parse_csv};
@@ -275,6 +275,16 @@ mod tests {
         replaced.save(dir.path()).unwrap();
         assert!(verify(dir.path(), other.public()).is_ok());
         assert!(matches!(verify(dir.path(), key.public()), Err(SupplyError::OtherKey { .. })));
+    }
+
+    #[test]
+    fn a_folder_is_signed_in_place() {
+        let (key, dir) = (new_key(), tempfile::tempdir().unwrap());
+        trained().save(dir.path()).unwrap();
+        let signed = sign_folder(dir.path(), &key, &trainer()).unwrap();
+        assert_eq!(Bundle::load(dir.path()).unwrap(), signed);
+        assert!(verify(dir.path(), key.public()).is_ok(), "nothing unsigned is left behind");
+        assert_eq!(sign_folder(dir.path(), &key, &trainer()).unwrap(), signed);
     }
 
     #[test]

@@ -15,7 +15,8 @@ pub mod key;
 pub mod mlbom;
 pub mod model_signature;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use pinnace_protocol::ids::Digest;
 use pinnace_protocol::manifest::{Blob, Role};
@@ -118,6 +119,24 @@ pub fn sign(bundle: &Bundle, key: &SigningKey, trainer: &dyn Signer) -> Result<B
     add(&mut signed, SIGNATURE_FILE, Role::ModelSignature, signature);
     // Checks every rule a device will check.
     signed.manifest.to_bytes().map_err(BundleError::from)?;
+    Ok(signed)
+}
+
+/// Signs the bundle in folder `dir`, as [`sign`] does, leaves it there signed and returns it.
+///
+/// # Errors
+/// As [`sign`]; also when the folder cannot be written.
+pub fn sign_folder(dir: &Path, key: &SigningKey, trainer: &dyn Signer) -> Result<Bundle, SupplyError> {
+    let bundle = Bundle::load(dir)?;
+    let signed = sign(&bundle, key, trainer)?;
+    if signed != bundle {
+        signed.save(dir)?;
+        // What the new manifest no longer lists would be an unsigned file in a signed folder.
+        for blob in bundle.manifest.blobs.iter().filter(|b| signed.manifest.blob_named(&b.name).is_none()) {
+            let path = dir.join(&blob.name);
+            fs::remove_file(&path).map_err(|e| SupplyError::Io { path, why: e.to_string() })?;
+        }
+    }
     Ok(signed)
 }
 
