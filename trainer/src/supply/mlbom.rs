@@ -194,3 +194,77 @@ fn limitations(of: &MlBom<'_>) -> Vec<String> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{CsvOptions, parse_csv};
+    use crate::evaluate::evaluate;
+    use crate::learn::{Params, train};
+    use std::ops::ControlFlow;
+
+    /// Returns the bill of a model of a small table.
+    fn sample(options: &CsvOptions, params: &Params, date: &str) -> Value {
+        let mut csv = String::from("wind,sky,rain\n");
+        for row in 0..200 {
+            csv += &format!("{},{},{}\n", row % 7, ["clear", "grey"][row % 2], u8::from(row % 7 + row % 2 > 4));
+        }
+        let data = parse_csv(csv.as_bytes(), "table.csv", options).unwrap();
+        let model = train(&data, None, params, &mut |_| ControlFlow::Continue(())).unwrap();
+        let evaluation = evaluate(&model, &data).unwrap();
+        bom(&MlBom {
+            name: "rain",
+            version: "3",
+            date,
+            model: &model,
+            file: ("model.onnx", Digest([1; 32])),
+            others: &[("card.md", Digest([2; 32]))],
+            data: ("table.csv", Digest([3; 32])),
+            evaluation: &evaluation,
+            holdout: "none",
+            open_fields: 7,
+        })
+    }
+
+    #[test]
+    fn says_what_the_model_is_and_how_good() {
+        let bom = sample(&CsvOptions::classes("rain"), &Params::logistic(), "2027-01-15T08:00:09Z");
+        let model = &bom["metadata"]["component"];
+        assert_eq!(model["hashes"][0]["content"], "01".repeat(32));
+        let card = &model["modelCard"];
+        assert_eq!(card["modelParameters"]["task"], "classification");
+        assert_eq!(
+            card["modelParameters"]["inputs"][0]["format"],
+            "float32 tensor `features` [rows, 2]: wind (number), sky (one of 2, by index)"
+        );
+        assert_eq!(card["modelParameters"]["outputs"][0]["format"], "float32 tensor `probabilities` [rows, 2]: 0, 1");
+        let metrics = card["quantitativeAnalysis"]["performanceMetrics"].as_array().unwrap();
+        let kinds: Vec<_> = metrics.iter().map(|m| m["type"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["accuracy", "AUC", "log loss", "Brier score", "calibration error"]);
+        assert!(metrics.iter().all(|m| m["value"].as_str().is_some_and(|v| v.parse::<f64>().is_ok())));
+        assert_eq!(card["considerations"]["technicalLimitations"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_regression_has_other_figures_and_one_output() {
+        let bom = sample(&CsvOptions::values("wind"), &Params::boosting(), "2027-01-15T08:00:09Z");
+        let card = &bom["metadata"]["component"]["modelCard"];
+        assert_eq!(card["modelParameters"]["outputs"].as_array().unwrap().len(), 1);
+        assert_eq!(card["quantitativeAnalysis"]["performanceMetrics"][0]["type"], "root mean squared error");
+    }
+
+    #[test]
+    fn the_serial_number_is_of_the_content() {
+        let options = CsvOptions::classes("rain");
+        let number = |date: &str| {
+            let bom = sample(&options, &Params::logistic(), date);
+            bom["serialNumber"].as_str().unwrap().to_owned()
+        };
+        let first = number("2027-01-15T08:00:09Z");
+        assert_eq!(first, number("2027-01-15T08:00:09Z"));
+        assert_ne!(first, number("2027-01-15T08:00:10Z"));
+        let parts: Vec<_> = first.strip_prefix("urn:uuid:").unwrap().split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12]);
+        assert_eq!(&first[23..24], "8", "the version of the UUID");
+    }
+}
