@@ -69,9 +69,7 @@ pub async fn run(command: BundleCommand) -> Result<(), Failure> {
         }
         BundleCommand::Export { bundle, dir, root, plane } => {
             let root = root.map(std::fs::read).transpose()?;
-            if root.is_none() {
-                line("Trust begins with what this control plane calls its root; name the owner's with --root.");
-            }
+            let given = root.is_some();
             let bundle = export(&Client::new(&plane)?, &bundle.parse()?, root, &dir).await?;
             line(format!(
                 "Exported {} to {}: {} files, as the release says.",
@@ -79,6 +77,9 @@ pub async fn run(command: BundleCommand) -> Result<(), Failure> {
                 dir.display(),
                 bundle.contents.len() + 1
             ));
+            if !given {
+                line("Checked from what this control plane calls its root; name the owner's with --root.");
+            }
             next(&bundle, &dir)?;
         }
         BundleCommand::Verify { dir, key } => {

@@ -34,7 +34,7 @@ const PRIVATE_KEY: &str = "PRIVATE KEY";
 pub enum KeyError {
     /// The text is not PEM of this kind.
     #[error(
-        "no `{label}` in PEM: {why}\n  hint: name a PEM file; an older private key is converted by `openssl pkcs8 -topk8 -nocrypt`"
+        "no `{label}` in PEM: {why}\n  hint: `openssl pkey -pubout` writes the public half of a key, `openssl pkcs8 -topk8 -nocrypt` a private key in PKCS#8"
     )]
     Pem {
         /// The kind of PEM that was looked for.
