@@ -284,7 +284,10 @@ mod tests {
         let signed = sign_folder(dir.path(), &key, &trainer()).unwrap();
         assert_eq!(Bundle::load(dir.path()).unwrap(), signed);
         assert!(verify(dir.path(), key.public()).is_ok(), "nothing unsigned is left behind");
+        // As after a power cut before the old provenance was removed.
+        fs::write(dir.path().join(crate::bundle::UNSIGNED_PROVENANCE_FILE), "{}").unwrap();
         assert_eq!(sign_folder(dir.path(), &key, &trainer()).unwrap(), signed);
+        assert!(verify(dir.path(), key.public()).is_ok());
     }
 
     #[test]

@@ -16,13 +16,14 @@ pub mod mlbom;
 pub mod model_signature;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use pinnace_protocol::ids::Digest;
 use pinnace_protocol::manifest::{Blob, Role};
 use pinnace_protocol::trust::Signer;
 
-use crate::bundle::{Bundle, BundleError, MANIFEST_FILE};
+use crate::bundle::{Bundle, BundleError, MANIFEST_FILE, UNSIGNED_PROVENANCE_FILE};
 use dsse::{Envelope, IN_TOTO};
 use key::{KeyError, PublicKey, SigningKey};
 use model_signature::SignedFiles;
@@ -131,10 +132,17 @@ pub fn sign_folder(dir: &Path, key: &SigningKey, trainer: &dyn Signer) -> Result
     let signed = sign(&bundle, key, trainer)?;
     if signed != bundle {
         signed.save(dir)?;
-        // What the new manifest no longer lists would be an unsigned file in a signed folder.
-        for blob in bundle.manifest.blobs.iter().filter(|b| signed.manifest.blob_named(&b.name).is_none()) {
-            let path = dir.join(&blob.name);
-            fs::remove_file(&path).map_err(|e| SupplyError::Io { path, why: e.to_string() })?;
+    }
+    // What the new manifest no longer lists would be an unsigned file in a signed folder. The unsigned provenance is
+    // looked for each time: an earlier run may have ended right here.
+    let old = bundle.manifest.blobs.iter().map(|b| b.name.as_str()).chain([UNSIGNED_PROVENANCE_FILE]);
+    for name in old.filter(|name| signed.manifest.blob_named(name).is_none()) {
+        let path = dir.join(name);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(SupplyError::Io { path, why: e.to_string() });
+            }
+            _ => {}
         }
     }
     Ok(signed)
