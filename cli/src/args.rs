@@ -35,7 +35,7 @@ pub enum Command {
     /// Devices: list, show, invite, label.
     #[command(subcommand)]
     Device(DeviceCommand),
-    /// Bundles: list, inspect.
+    /// Bundles: list, inspect; sign, export and verify for third parties.
     #[command(subcommand)]
     Bundle(BundleCommand),
     /// Rollouts: start, watch, pause, promote, abort.
@@ -269,6 +269,36 @@ pub enum BundleCommand {
     Inspect {
         /// The folder.
         dir: PathBuf,
+    },
+    /// Sign the bundle in a folder for third parties; `publish` does it too.
+    Sign {
+        /// The folder.
+        dir: PathBuf,
+        /// Folder of the offline keys.
+        #[arg(long)]
+        keys: PathBuf,
+    },
+    /// Write a published bundle into a folder, for tools of third parties (`docs/SUPPLY_CHAIN.md`).
+    Export {
+        /// The bundle, e.g. `rain/v3`.
+        bundle: String,
+        /// The folder; made, or empty.
+        dir: PathBuf,
+        /// First root of the image repository (`1.root.json`), from its owner; the control plane's word is taken when
+        /// left out.
+        #[arg(long)]
+        root: Option<PathBuf>,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Check the bundle in a folder as a third party would: with a public key and nothing else.
+    Verify {
+        /// The folder.
+        dir: PathBuf,
+        /// The trainer's public key (PEM), from the publisher and not from this folder.
+        #[arg(long)]
+        key: PathBuf,
     },
 }
 

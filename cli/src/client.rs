@@ -23,6 +23,8 @@ pub const ADMIN_TOKEN_FILE: &str = "admin.token";
 const REQUEST_LIMIT: Duration = Duration::from_secs(300);
 /// Bytes of one answer: 10,000 devices in JSON take about 4 MB.
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of a refusal.
+const REFUSAL_MAX_BYTES: usize = 64 * 1024;
 
 /// A connection to one control plane.
 #[derive(Clone)]
@@ -62,6 +64,15 @@ impl Client {
     }
 
     async fn bytes(&self, request: RequestBuilder) -> Result<Vec<u8>, Failure> {
+        let (status, body) = self.answer(request, ANSWER_MAX_BYTES).await?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(refusal(status, &body))
+    }
+
+    /// Returns whatever was answered, of at most `max` bytes.
+    async fn answer(&self, request: RequestBuilder, max: usize) -> Result<(StatusCode, Vec<u8>), Failure> {
         let response = request.send().await.map_err(|e| {
             let mut why = e.to_string();
             let mut source = std::error::Error::source(&e);
@@ -74,20 +85,8 @@ impl Client {
             Failure::error(format!("the control plane at {} does not answer: {why}\n  hint: start it with `pinnace up`, or name its address with --url", self.base))
         })?;
         let status = response.status();
-        let body = pinnace_agent::http::read_body(response, ANSWER_MAX_BYTES).await.map_err(Failure::error)?;
-        if status.is_success() {
-            return Ok(body);
-        }
-        let text = serde_json::from_slice::<Problem>(&body).map_or_else(
-            |_| format!("the control plane answered {status}\n  hint: is this address a Pinnace control plane?"),
-            |p| p.to_string(),
-        );
-        let code = if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            AUTH
-        } else {
-            crate::output::FAILED
-        };
-        Err(Failure::coded(code, text))
+        let body = pinnace_agent::http::read_body(response, max).await.map_err(Failure::error)?;
+        Ok((status, body))
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
@@ -171,6 +170,31 @@ impl Client {
         self.bytes(self.request(Method::GET, &format!("/repo/metadata/{file}"))).await
     }
 
+    /// Returns a metadata file of at most `max` bytes, `None` when the repository has none of this name.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn metadata_if_any(&self, file: &str, max: usize) -> Result<Option<Vec<u8>>, Failure> {
+        let request = self.request(Method::GET, &format!("/repo/metadata/{file}"));
+        // A refusal's text may be longer than a small file.
+        let (status, body) = self.answer(request, max.max(REFUSAL_MAX_BYTES)).await?;
+        match status {
+            StatusCode::NOT_FOUND => Ok(None),
+            s if s.is_success() => Ok(Some(body)),
+            s => Err(refusal(s, &body)),
+        }
+    }
+
+    /// Returns a released file of at most `max` bytes, by its name below the targets directory.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn target(&self, file: &str, max: usize) -> Result<Vec<u8>, Failure> {
+        let request = self.request(Method::GET, &format!("/repo/targets/{file}"));
+        let (status, body) = self.answer(request, max.max(REFUSAL_MAX_BYTES)).await?;
+        if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+    }
+
     /// Uploads a blob.
     ///
     /// # Errors
@@ -195,4 +219,14 @@ impl Client {
         let reply: ReleaseReply = self.json(self.request(Method::POST, "/v1/releases").json(&body)).await?;
         Ok(reply.bundle)
     }
+}
+
+/// Returns the control plane's refusal in its own words.
+fn refusal(status: StatusCode, body: &[u8]) -> Failure {
+    let text = serde_json::from_slice::<Problem>(body).map_or_else(
+        |_| format!("the control plane answered {status}\n  hint: is this address a Pinnace control plane?"),
+        |p| p.to_string(),
+    );
+    let unknown = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    Failure::coded(if unknown { AUTH } else { crate::output::FAILED }, text)
 }

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! keys/offline/{root-1,root-2,root-3,targets,director-root-1..3,trainer-<family>,approver-<family>}.key
+//! keys/offline/trainer-<family>.p256.pem
 //! keys/online/{snapshot,timestamp,director,plane}.key
 //! ```
-//! A file holds 64 hexadecimal digits, the ed25519 seed, and is readable by its owner alone. Real fleets keep
+//! A `.key` file holds 64 hexadecimal digits, the ed25519 seed; a `.p256.pem` file a P-256 key in PKCS#8, for the
+//! documents that third parties check with tools of their own. Both are readable by their owner alone. Real fleets keep
 //! `offline` on other machines; the plane itself opens an offline key only to write the first metadata.
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -173,6 +175,21 @@ impl KeySet {
         Ok((self.offline(&trainer)?, self.offline(&approver)?))
     }
 
+    /// Returns the P-256 key (PKCS#8, PEM) with which the trainer of a family signs bundles for third parties, making it
+    /// when a development set has none yet.
+    ///
+    /// # Errors
+    /// [`KeyError`]; also when there is no `offline` directory here, as for a real fleet.
+    pub fn third_party(&self, family: &Family) -> Result<String, KeyError> {
+        let path = self.offline.join(format!("trainer-{family}.p256.pem"));
+        if !path.exists() {
+            let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)
+                .map_err(|e| KeyError::Random(e.to_string()))?;
+            write_private(&path, key.serialize_pem().as_bytes()).map_err(io_error("write", &path))?;
+        }
+        std::fs::read_to_string(&path).map_err(io_error("read", &path))
+    }
+
     /// Returns whether offline keys lie beside the plane: a development set.
     pub fn is_development(&self) -> bool {
         self.offline.join(Offline::Targets.file()).exists()
@@ -231,7 +248,12 @@ mod tests {
         let (trainer, approver) = again.family(&family).unwrap();
         assert_ne!(trainer.key(), approver.key());
         assert_eq!(again.family(&family).unwrap().0.key(), trainer.key());
-        for file in ["online/plane.key", "offline/root-3.key", "offline/trainer-rain.key"] {
+        let pem = again.third_party(&family).unwrap();
+        assert!(pem.starts_with("-----BEGIN PRIVATE KEY-----\n"), "PKCS#8, as OpenSSL reads it");
+        assert_eq!(again.third_party(&family).unwrap(), pem);
+        let files =
+            ["online/plane.key", "offline/root-3.key", "offline/trainer-rain.key", "offline/trainer-rain.p256.pem"];
+        for file in files {
             let mode = std::fs::metadata(path.join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }

@@ -153,6 +153,15 @@ pub enum Role {
     Card,
     /// Where it came from (SLSA provenance).
     Provenance,
+    /// What it is made of (CycloneDX ML-BOM).
+    Bom,
+    /// The public key that third parties check the model signature with.
+    SigningKey,
+    /// The OpenSSF model signature over the other files.
+    ModelSignature,
+    /// One that this version does not know: fetched and checked like any other, and not looked at.
+    #[serde(other)]
+    Other,
 }
 
 /// One piece of content, named by its digest everywhere but here.
@@ -221,6 +230,11 @@ impl Manifest {
     /// [`ManifestError`] when it would not be accepted by [`Manifest::parse`].
     pub fn to_bytes(&self) -> Result<Vec<u8>, ManifestError> {
         self.check()?;
+        // The word it came with is not kept, so it would come out as another manifest with another digest.
+        if self.blobs.iter().any(|b| b.role == Role::Other) {
+            let why = "a blob has a role that this version does not know".into();
+            return Err(ManifestError::Invalid { field: "blobs.role", why });
+        }
         let bytes = serde_json::to_vec(self).map_err(|e| ManifestError::Parse { why: e.to_string() })?;
         if bytes.len() > limits::MANIFEST_MAX_BYTES {
             return Err(ManifestError::TooLarge { len: bytes.len() });
@@ -404,6 +418,35 @@ mod tests {
         assert_eq!(m.blobs[0].chunk_len(2), 70_000 - 65_536);
         assert_eq!(m.blobs[0].chunk_digests().len(), 3);
         assert_eq!(m.target_path(), "rain-v3.manifest.json");
+    }
+
+    #[test]
+    fn roles_keep_their_words() {
+        let words = [
+            (Role::Model, "model"),
+            (Role::Profile, "profile"),
+            (Role::Golden, "golden"),
+            (Role::Card, "card"),
+            (Role::Provenance, "provenance"),
+            (Role::Bom, "bom"),
+            (Role::SigningKey, "signing-key"),
+            (Role::ModelSignature, "model-signature"),
+        ];
+        for (role, word) in words {
+            assert_eq!(serde_json::to_value(role).unwrap(), word);
+            assert_eq!(serde_json::from_value::<Role>(word.into()).unwrap(), role);
+        }
+    }
+
+    #[test]
+    fn a_role_of_a_later_version_is_read_and_not_written() {
+        let mut m = sample();
+        m.blobs.push(Blob::describe("later.bin", Role::Card, &[1; 100]));
+        let text = String::from_utf8(m.to_bytes().unwrap()).unwrap();
+        let later = Manifest::parse(text.replace("\"card\"", "\"of-a-later-version\"").as_bytes()).unwrap();
+        assert_eq!(later.blobs[1].role, Role::Other);
+        assert_eq!(later.blob(Role::Card), None);
+        assert!(matches!(later.to_bytes(), Err(ManifestError::Invalid { field: "blobs.role", .. })));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Holds what we write against programs that others wrote: python-tuf, ONNX Runtime, the ONNX checker.
+"""Holds what we write against programs that others wrote: python-tuf, ONNX Runtime, the ONNX checker, and the tools
+that third parties check a bundle with (model-signing, securesystemslib, CycloneDX).
 
 usage: check_all.py TARGET_DIR        (TARGET_DIR/pinnace, TARGET_DIR/examples/{tuf_repo,train_csv})
 
@@ -13,7 +14,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tuf.ngclient import Updater
@@ -67,21 +69,37 @@ def wait_for_address(log: Path, plane: subprocess.Popen) -> str:
     raise AssertionError(f"the control plane did not start: {log.read_text()}")
 
 
-def live_repository(target: Path, work: Path) -> str:
-    """python-tuf walks the repository of a running control plane over HTTP and downloads all it names."""
-    pinnace, data, log = target / "pinnace", work / "plane", work / "plane.log"
-    for version, learner in ((1, "logistic"), (2, "boosting")):
-        run(
-            pinnace, "train", WEATHER, "--label", "rain", "--family", "rain", "--version", version,
-            "--learner", learner, "--to", 1000, "--out", work / f"v{version}",
-        )
+@contextmanager
+def control_plane(target: Path, work: Path) -> Iterator[str]:
+    """Runs a control plane with its data in work/plane; gives its address."""
+    log = work / "plane.log"
     with log.open("w") as out:
-        words = [pinnace, "up", "--data", data, "--http", "127.0.0.1:0", "--https", "127.0.0.1:0"]
+        words = [target / "pinnace", "up", "--data", work / "plane", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0"]
         plane = subprocess.Popen([*words, "--mqtt", "127.0.0.1:0"], stdout=out, stderr=out)
     try:
-        url = wait_for_address(log, plane)
-        for version in (1, 2):
-            run(pinnace, "publish", work / f"v{version}", "--url", url, "--data", data)
+        yield wait_for_address(log, plane)
+    finally:
+        plane.terminate()
+        plane.wait()
+
+
+def train(target: Path, work: Path, version: int, learner: str) -> Path:
+    """Trains a version of the weather model and returns its folder."""
+    out = work / f"v{version}"
+    run(
+        target / "pinnace", "train", WEATHER, "--label", "rain", "--family", "rain", "--version", version,
+        "--learner", learner, "--to", 1000, "--out", out,
+    )
+    return out
+
+
+def live_repository(target: Path, work: Path) -> str:
+    """python-tuf walks the repository of a running control plane over HTTP and downloads all it names."""
+    pinnace, data = target / "pinnace", work / "plane"
+    bundles = [train(target, work, version, learner) for version, learner in ((1, "logistic"), (2, "boosting"))]
+    with control_plane(target, work) as url:
+        for bundle in bundles:
+            run(pinnace, "publish", bundle, "--url", url, "--data", data)
         with urllib.request.urlopen(f"{url}/repo/metadata/1.root.json") as answer:
             root = answer.read()
         stored, downloads = work / "stored", work / "downloads"
@@ -111,14 +129,44 @@ def live_repository(target: Path, work: Path) -> str:
         if len(manifests) != 2:
             raise AssertionError(f"two manifests were published, {manifests} are named")
         return f"{len(paths)} targets of a running control plane accepted, {len(manifests)} manifests among them"
-    finally:
-        plane.terminate()
-        plane.wait()
+
+
+def supply_chain(target: Path, work: Path) -> str:
+    """Third parties' tools accept what is exported from a control plane; so does our own check, until a bit flips."""
+    pinnace, data, exported = target / "pinnace", work / "plane", work / "exported"
+    trained = train(target, work, 1, "boosting")
+    with control_plane(target, work) as url:
+        run(pinnace, "publish", trained, "--url", url, "--data", data)
+        root = work / "1.root.json"
+        for name, path in (("1.root.json", root), ("2.targets.json", work / "targets.json")):
+            with urllib.request.urlopen(f"{url}/repo/metadata/{name}") as answer:
+                path.write_bytes(answer.read())
+        run(pinnace, "bundle", "export", "rain/v1", exported, "--root", root, "--url", url)
+    # What the trainer has is what was exported; its key comes from here, as a publisher would hand it out.
+    for path in trained.iterdir():
+        if path.read_bytes() != (exported / path.name).read_bytes():
+            raise AssertionError(f"{path.name} is not what was exported")
+    key = trained / "trainer.pub.pem"
+    run(pinnace, "bundle", "verify", exported, "--key", key)
+    said = run(sys.executable, HERE / "supply_chain.py", exported, key, work / "targets.json", WEATHER)
+    flipped = exported / "model.onnx"
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    flipped.write_bytes(content)
+    try:
+        run(pinnace, "bundle", "verify", exported, "--key", key)
+    except AssertionError as refusal:
+        if "`model.onnx` was changed" not in str(refusal):
+            raise
+    else:
+        raise AssertionError("pinnace accepts a flipped bit")
+    return last_line(said)
 
 
 CHECKS: list[tuple[str, Callable[[Path, Path], str]]] = [
     ("python-tuf, example repository", example_repository),
     ("python-tuf, running control plane", live_repository),
+    ("model-signing, SLSA, CycloneDX", supply_chain),
     ("onnxruntime, boosting, classes", onnx_of("boosting", "rain", [])),
     ("onnxruntime, logistic, classes", onnx_of("logistic", "rain", [])),
     ("onnxruntime, boosting, values", onnx_of("boosting", "visibility", ["--value"])),

@@ -8,12 +8,11 @@ use pinnace_protocol::limits::MANIFEST_MAX_BYTES;
 use pinnace_protocol::manifest::{
     Blob, Compat, Feature, FeatureKind, Manifest, ManifestError, Role, SPEC, Signature, Task as ManifestTask, Variant,
 };
-use pinnace_protocol::sketch::Profile;
 
 use crate::data::Kind;
-use crate::golden::Golden;
 use crate::learn::{Task, TrainedModel};
 use crate::onnx;
+use crate::supply::BOM_FILE;
 
 /// File name of the manifest in a bundle's folder.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -66,35 +65,53 @@ pub struct BundleName {
     pub compat: Compat,
 }
 
-/// The parts of a bundle besides the model.
-pub struct Parts<'a> {
+/// File name of the model in a bundle's folder.
+pub const MODEL_FILE: &str = "model.onnx";
+/// File name of the reference profile.
+pub const PROFILE_FILE: &str = "profile.json";
+/// File name of the golden vectors.
+pub const GOLDEN_FILE: &str = "golden.json";
+/// File name of the model card.
+pub const CARD_FILE: &str = "card.md";
+/// File name of the provenance until it is signed.
+pub const UNSIGNED_PROVENANCE_FILE: &str = "provenance.json";
+
+/// The parts of a bundle, as bytes: provenance and bill of materials hold digests of the others.
+pub struct Parts {
+    /// The model, ONNX.
+    pub model: Vec<u8>,
     /// Reference statistics.
-    pub profile: &'a Profile,
+    pub profile: Vec<u8>,
     /// Golden vectors.
-    pub golden: &'a Golden,
+    pub golden: Vec<u8>,
     /// Model card, Markdown.
-    pub card: &'a str,
-    /// Provenance statement, made for the digest of the model.
-    pub provenance: &'a serde_json::Value,
+    pub card: Vec<u8>,
+    /// Provenance statement, not yet signed.
+    pub provenance: Vec<u8>,
+    /// Bill of materials.
+    pub bom: Vec<u8>,
 }
 
-/// Returns the bundle of `model_bytes` (ONNX) and its parts.
+/// Returns `part` as JSON.
 ///
 /// # Errors
-/// [`BundleError`] when a part cannot be written or the manifest would break a limit.
-pub fn build(
-    name: &BundleName,
-    model: &TrainedModel,
-    model_bytes: Vec<u8>,
-    parts: &Parts<'_>,
-) -> Result<Bundle, BundleError> {
-    let part = |part| move |e: serde_json::Error| BundleError::Part { part, why: e.to_string() };
+/// [`BundleError::Part`] when it cannot be written, naming it as `what`.
+pub fn part(what: &'static str, part: &impl serde::Serialize) -> Result<Vec<u8>, BundleError> {
+    serde_json::to_vec(part).map_err(|e| BundleError::Part { part: what, why: e.to_string() })
+}
+
+/// Returns the bundle of `parts`, which belong to `model`.
+///
+/// # Errors
+/// [`BundleError`] when the manifest would break a limit.
+pub fn build(name: &BundleName, model: &TrainedModel, parts: Parts) -> Result<Bundle, BundleError> {
     let files = [
-        ("model.onnx", Role::Model, model_bytes),
-        ("profile.json", Role::Profile, parts.profile.to_json()),
-        ("golden.json", Role::Golden, serde_json::to_vec(parts.golden).map_err(part("the golden vectors"))?),
-        ("card.md", Role::Card, parts.card.as_bytes().to_vec()),
-        ("provenance.json", Role::Provenance, serde_json::to_vec(parts.provenance).map_err(part("the provenance"))?),
+        (MODEL_FILE, Role::Model, parts.model),
+        (PROFILE_FILE, Role::Profile, parts.profile),
+        (GOLDEN_FILE, Role::Golden, parts.golden),
+        (CARD_FILE, Role::Card, parts.card),
+        (UNSIGNED_PROVENANCE_FILE, Role::Provenance, parts.provenance),
+        (BOM_FILE, Role::Bom, parts.bom),
     ];
     let blobs = files.iter().map(|(file, role, bytes)| Blob::describe(file, *role, bytes)).collect();
     let manifest = Manifest {
@@ -107,7 +124,7 @@ pub fn build(
         signature: signature(model),
         variants: vec![Variant {
             name: "fp32".into(),
-            blob: "model.onnx".into(),
+            blob: MODEL_FILE.into(),
             engines: vec!["tract".into(), "ort".into()],
         }],
         blobs,

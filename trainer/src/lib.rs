@@ -4,7 +4,8 @@
 //! CSV ─ data ─► Dataset ─ learn ─► TrainedModel ─ onnx ─► model.onnx
 //!                  │                    ├─ golden ─► golden.json
 //!                  └──── evaluate ◄─────┤
-//!                            └─ card, provenance ─► bundle ─ release ─► signed, into the registry
+//!                            └─ card, bill of materials, provenance ─► bundle
+//! bundle ─ supply ─► signed for third parties ─ release ─► signed for devices, into the registry
 //! ```
 //!
 //! It is a library: it draws nothing on a terminal, reads no clock and no environment. Progress
@@ -24,6 +25,7 @@ pub mod profile;
 pub mod provenance;
 pub mod release;
 mod rng;
+pub mod supply;
 
 /// Returns the name and version written into models, cards and provenance.
 pub const PRODUCER: (&str, &str) = ("pinnace-trainer", env!("CARGO_PKG_VERSION"));

@@ -44,3 +44,17 @@ pub const MAX_LEAVES_PER_NODE: usize = 256;
 pub const MAX_GOLDEN: usize = 256;
 /// Bins of a calibration curve.
 pub const CALIBRATION_BINS: usize = 10;
+
+/// Bytes of a key file in PEM: a P-256 key takes about 250.
+pub const MAX_KEY_BYTES: usize = 8 << 10;
+/// Bytes of a signature, provenance or bill of materials that is read: ours take a few thousand, most of it a line for
+/// each feature or file.
+pub const MAX_SUPPLY_DOCUMENT_BYTES: usize = 1 << 20;
+/// Signatures of one envelope: trainer's two keys, and room for others that counter-sign.
+pub const MAX_ENVELOPE_SIGNATURES: usize = 8;
+/// Files that one model signature names: as many blobs as a bundle may have, and room for a folder that others signed.
+pub const MAX_SIGNED_FILES: usize = 256;
+/// Entries of a bundle's folder that are looked at: signed files, and a few that the signature leaves out.
+pub const MAX_FOLDER_ENTRIES: usize = MAX_SIGNED_FILES + 16;
+/// Categories or classes that a bill of materials spells out for one column; of more it gives the number.
+pub const MAX_BOM_CATEGORIES: usize = 32;

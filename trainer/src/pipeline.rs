@@ -1,8 +1,8 @@
-//! From a table to a bundle in one call: train, evaluate, profile, golden vectors, card, provenance.
+//! From a table to a bundle in one call: train, evaluate, profile, golden vectors, card, bill of materials,
+//! provenance.
 use std::ops::ControlFlow;
 
 use pinnace_protocol::ids::Digest;
-use sha2::{Digest as _, Sha256};
 
 use crate::bundle::{self, Bundle, BundleError, BundleName, Parts};
 use crate::data::{DataError, Dataset, split_by_time};
@@ -10,6 +10,8 @@ use crate::evaluate::{self, EvaluateError, Evaluation};
 use crate::learn::{self, LearnError, Params, Progress, TrainedModel};
 use crate::profile::ProfileBuildError;
 use crate::provenance::Provenance;
+use crate::supply::BOM_FILE;
+use crate::supply::mlbom::{self, MlBom};
 use crate::{card, golden, onnx, profile, provenance};
 
 /// Share of the rows, the latest ones, that is kept from training to judge the model.
@@ -75,8 +77,7 @@ pub fn run(
     let evaluation = evaluate::evaluate(&model, &holdout)?;
     let profile = profile::reference(&model, data, &holdout, job.block_rows)?;
     let golden = golden::choose(&model, &model.encode(&holdout)?, golden::DEFAULT_COUNT)?;
-    let model_bytes = onnx::export(&model);
-    let model_sha = hex::encode(Sha256::digest(&model_bytes));
+    let holdout_words = "the latest fifth of the rows, in the order of time";
     let data_sha = job.data.1.to_hex();
     let finished = (job.clock)();
     let version = format!("v{}", job.name.version);
@@ -87,12 +88,42 @@ pub fn run(
             version: &version,
             date: &finished,
             data: (job.data.0, &data_sha),
-            holdout: "the latest fifth of the rows, in the order of time",
+            holdout: holdout_words,
             evaluation: &evaluation,
         },
     );
+    let mut parts = Parts {
+        model: onnx::export(&model),
+        profile: profile.to_json(),
+        golden: bundle::part("the golden vectors", &golden)?,
+        card: card.into_bytes(),
+        provenance: Vec::new(),
+        bom: Vec::new(),
+    };
+    let others = [
+        (bundle::PROFILE_FILE, Digest::of(&parts.profile)),
+        (bundle::GOLDEN_FILE, Digest::of(&parts.golden)),
+        (bundle::CARD_FILE, Digest::of(&parts.card)),
+    ];
+    let model_file = (bundle::MODEL_FILE, Digest::of(&parts.model));
+    let bill = mlbom::bom(&MlBom {
+        name: job.name.family.as_str(),
+        version: &job.name.version.to_string(),
+        date: &finished,
+        model: &model,
+        file: model_file,
+        others: &others,
+        data: job.data,
+        evaluation: &evaluation,
+        holdout: holdout_words,
+        open_fields: card::open_fields(&String::from_utf8_lossy(&parts.card)),
+    });
+    parts.bom = bundle::part("the bill of materials", &bill)?;
+    let made = [model_file].into_iter().chain(others).chain([(BOM_FILE, Digest::of(&parts.bom))]);
+    let made: Vec<(&str, String)> = made.map(|(name, digest)| (name, digest.to_hex())).collect();
+    let subjects: Vec<(&str, &str)> = made.iter().map(|(name, digest)| (*name, digest.as_str())).collect();
     let statement = provenance::statement(&Provenance {
-        subjects: &[("model.onnx", &model_sha)],
+        subjects: &subjects,
         data: job.data.0,
         data_sha256: &data_sha,
         rows: model.training_rows,
@@ -103,7 +134,7 @@ pub fn run(
         started: job.started,
         finished: &finished,
     });
-    let parts = Parts { profile: &profile, golden: &golden, card: &card, provenance: &statement };
-    let bundle = bundle::build(&job.name, &model, model_bytes, &parts)?;
+    parts.provenance = bundle::part("the provenance", &statement)?;
+    let bundle = bundle::build(&job.name, &model, parts)?;
     Ok(Outcome { bundle, model, evaluation })
 }

@@ -8,6 +8,8 @@ use crate::learn::Params;
 
 /// The kind of build, as SLSA wants it: a name for "trained by this crate from a table".
 pub const BUILD_TYPE: &str = "urn:pinnace:build:train:v1";
+/// What the statement says: SLSA v1 provenance.
+pub const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
 
 /// What a statement is made from; times and digests are passed in, because the library reads
 /// neither clocks nor files on its own account.
@@ -40,7 +42,12 @@ pub struct Provenance<'a> {
 pub fn statement(of: &Provenance<'_>) -> Value {
     let subject: Vec<Value> =
         of.subjects.iter().map(|(name, sha256)| json!({ "name": name, "digest": { "sha256": sha256 } })).collect();
-    let mut dependencies = vec![json!({ "name": "data", "uri": of.data, "digest": { "sha256": of.data_sha256 } })];
+    let mut data = json!({ "name": of.data, "digest": { "sha256": of.data_sha256 } });
+    // A file's name is no URI.
+    if of.data.contains("://") {
+        data["uri"] = of.data.into();
+    }
+    let mut dependencies = vec![data];
     if let Some((uri, commit)) = of.source {
         let digest = json!({ "gitCommit": commit });
         dependencies.push(json!({ "name": "source", "uri": uri, "digest": digest }));
@@ -49,7 +56,7 @@ pub fn statement(of: &Provenance<'_>) -> Value {
     json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": subject,
-        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicateType": PREDICATE_TYPE,
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,

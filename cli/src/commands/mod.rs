@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod device;
 pub mod drift;
 pub mod events;
+pub mod export;
 pub mod publish;
 pub mod rollout;
 pub mod train;

@@ -47,7 +47,8 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         version: args.version,
         params,
         block_rows: args.block_rows,
-        source: file,
+        // Its name alone: bundles go to strangers, and folders of this machine tell them nothing.
+        source: args.csv.file_name().map_or(file, |name| name.to_string_lossy().into_owned()),
         source_digest: Digest::of(&bytes),
     };
     let outcome = train(&data, &recipe, true)?;

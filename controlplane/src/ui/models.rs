@@ -153,6 +153,10 @@ fn content(release: &Release) -> Markup {
         Role::Golden => "golden vectors",
         Role::Card => "model card",
         Role::Provenance => "provenance",
+        Role::Bom => "bill of materials",
+        Role::SigningKey => "key for third parties",
+        Role::ModelSignature => "model signature",
+        Role::Other => "of a later version",
     };
     html! {
         section class="card" aria-labelledby="content-title" {
