@@ -6,12 +6,19 @@
 //! ```
 //! A file holds 64 hexadecimal digits, the ed25519 seed, and is readable by its owner alone. Real fleets keep
 //! `offline` on other machines; the plane itself opens an offline key only to write the first metadata.
+//!
+//! An online key is found by what the root says, not by its file's name: a rotation puts the new key's file beside the
+//! old one, and the plane signs with the new one from the moment that the new root counts.
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use pinnace_protocol::ids::Family;
-use pinnace_protocol::trust::SigningKey;
+use pinnace_protocol::trust::metadata::{SNAPSHOT, TARGETS, TIMESTAMP};
+use pinnace_protocol::trust::{Root, Signer as _, SigningKey, TufKey, json};
+use serde::Deserialize as _;
+
+use crate::limits::{KEY_FILE_MAX_BYTES, KEY_FILES_MAX};
 
 /// Keys behind each root; [`ROOT_THRESHOLD`] of them sign.
 pub const ROOT_KEYS: u8 = 3;
@@ -36,6 +43,27 @@ pub enum KeyError {
     Malformed {
         /// The file.
         path: PathBuf,
+    },
+    /// The file is no public key.
+    #[error("`{}` does not hold a public ed25519 key: {why}\n  hint: it is the file FILE.pub that `pinnace keys generate FILE` wrote", path.display())]
+    NotPublic {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A key file is there already.
+    #[error("`{}` exists\n  hint: keys are never overwritten; choose another name", .0.display())]
+    Exists(PathBuf),
+    /// The plane does not hold the key that a root names for it.
+    #[error("no key file in `{}` is one that the root names for {role} ({wanted})\n  hint: put the key's file there, readable by its owner alone (`pinnace keys generate {}/{role}-2.key` makes one), or sign a root that names a key which is here", dir.display(), dir.display())]
+    NotHeld {
+        /// What the key is for.
+        role: String,
+        /// Ids of the keys that would do.
+        wanted: String,
+        /// Where they were looked for.
+        dir: PathBuf,
     },
     /// The system has no randomness.
     #[error("the system gives no random bytes: {0}\n  hint: the container may lack /dev/urandom or getrandom(2)")]
@@ -145,6 +173,73 @@ impl KeySet {
         read_seed(&self.online.join(role.file())).map(SigningKey::from_seed)
     }
 
+    /// Opens the set of a plane whose offline keys are elsewhere; makes the message key, which no root names.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn open_online(dir: &Path) -> Result<Self, KeyError> {
+        let set = Self::open(dir);
+        make_private_dir(dir)?;
+        make_private_dir(&set.online)?;
+        ensure_seed(&set.online.join(Online::Plane.file()))?;
+        Ok(set)
+    }
+
+    /// Returns the online key that a root names for a role.
+    ///
+    /// # Errors
+    /// [`KeyError::NotHeld`] when none of them is here; the error of a damaged file when there is one.
+    pub fn online_of(&self, root: &Root, role: &str) -> Result<SigningKey, KeyError> {
+        self.held(root, &[role])
+    }
+
+    /// Returns the one key that a director's root names for all that the plane signs.
+    ///
+    /// # Errors
+    /// As [`KeySet::online_of`].
+    pub fn director(&self, root: &Root) -> Result<SigningKey, KeyError> {
+        self.held(root, &[TIMESTAMP, SNAPSHOT, TARGETS])
+    }
+
+    fn held(&self, root: &Root, roles: &[&str]) -> Result<SigningKey, KeyError> {
+        let counts = |key: &SigningKey| {
+            let public = key.key().public();
+            roles.iter().all(|role| {
+                let holders = root.roles.get(*role);
+                public.is_some_and(|public| holders.is_some_and(|one| one.publics(&root.keys).contains(&public)))
+            })
+        };
+        let mut damaged = None;
+        for path in key_files(&self.online)? {
+            match read_seed(&path).map(SigningKey::from_seed) {
+                Ok(key) if counts(&key) => return Ok(key),
+                Ok(_) => {}
+                Err(error) => damaged = damaged.or(Some(error)),
+            }
+        }
+        let role = match roles {
+            [role] => (*role).to_owned(),
+            _ => "director".to_owned(),
+        };
+        let ids = roles.first().and_then(|role| root.roles.get(*role)).map_or(&[][..], |one| &one.keyids);
+        let wanted = ids.iter().map(|id| crate::ceremony::short(id)).collect::<Vec<_>>().join(", ");
+        // A damaged file may be the one that is wanted.
+        Err(damaged.unwrap_or_else(|| KeyError::NotHeld { role, wanted, dir: self.online.clone() }))
+    }
+
+    /// Returns public keys and places of all key files here, e.g. `online/timestamp.key`; damaged ones are left out.
+    pub fn holdings(&self) -> Vec<(TufKey, String)> {
+        let mut found = Vec::new();
+        for (dir, name) in [(&self.online, "online"), (&self.offline, "offline")] {
+            for path in key_files(dir).unwrap_or_default() {
+                let Ok(seed) = read_seed(&path) else { continue };
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                found.push((SigningKey::from_seed(seed).key(), format!("{name}/{file}")));
+            }
+        }
+        found
+    }
+
     /// Returns the plane's message key, which seals acknowledgements.
     ///
     /// # Errors
@@ -207,8 +302,100 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
 }
 
+/// Returns the key files of a directory, by name; none when there is no such directory.
+///
+/// # Errors
+/// [`KeyError::Io`] when it cannot be read.
+pub fn key_files(dir: &Path) -> Result<Vec<PathBuf>, KeyError> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error("read", dir)(error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(io_error("read", dir))?.path();
+        if path.extension().is_some_and(|extension| extension == "key") && files.len() < KEY_FILES_MAX {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Makes a new key: the seed in `path`, readable by its owner alone, the public half beside it in `path.pub`.
+///
+/// # Errors
+/// [`KeyError::Exists`] when either file is there already: no key is ever overwritten.
+pub fn generate(path: &Path) -> Result<SigningKey, KeyError> {
+    let public = public_path(path);
+    for file in [path, &public] {
+        if file.exists() {
+            return Err(KeyError::Exists(file.to_path_buf()));
+        }
+    }
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        make_private_dir(dir)?;
+    }
+    ensure_seed(path)?;
+    let key = read(path)?;
+    write_public(path, &key)?;
+    Ok(key)
+}
+
+/// Writes the public half of a key beside it, as TUF writes keys; returns where.
+///
+/// # Errors
+/// [`KeyError::Io`].
+pub fn write_public(path: &Path, key: &SigningKey) -> Result<PathBuf, KeyError> {
+    let public = public_path(path);
+    let mut json = serde_json::to_vec_pretty(&key.key()).unwrap_or_default();
+    json.push(b'\n');
+    std::fs::write(&public, json).map_err(io_error("write", &public))?;
+    Ok(public)
+}
+
+/// Returns the name of the file with the public half.
+pub fn public_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".pub");
+    name.into()
+}
+
+/// Reads a key file.
+///
+/// # Errors
+/// [`KeyError`] when it is missing or damaged.
+pub fn read(path: &Path) -> Result<SigningKey, KeyError> {
+    read_seed(path).map(SigningKey::from_seed)
+}
+
+/// Reads the public half of a key.
+///
+/// # Errors
+/// [`KeyError::NotPublic`] when the file is something else, in particular the secret half.
+pub fn read_public(path: &Path) -> Result<TufKey, KeyError> {
+    let not = |why: String| KeyError::NotPublic { path: path.to_path_buf(), why };
+    let text = read_bounded(path)?;
+    let cap = usize::try_from(KEY_FILE_MAX_BYTES).unwrap_or(usize::MAX);
+    let value = json::parse("the key", text.as_bytes(), cap).map_err(|e| not(e.to_string()))?;
+    let key = TufKey::deserialize(value).map_err(|e| not(e.to_string()))?;
+    if key.public().is_none() {
+        return Err(not("it is not an ed25519 key".into()));
+    }
+    Ok(key)
+}
+
+fn read_bounded(path: &Path) -> Result<String, KeyError> {
+    let length = std::fs::metadata(path).map_err(io_error("read", path))?.len();
+    if length > KEY_FILE_MAX_BYTES {
+        return Err(KeyError::Malformed { path: path.to_path_buf() });
+    }
+    std::fs::read_to_string(path).map_err(io_error("read", path))
+}
+
 fn read_seed(path: &Path) -> Result<[u8; 32], KeyError> {
-    let text = std::fs::read_to_string(path).map_err(io_error("read", path))?;
+    let text = read_bounded(path)?;
     let mut seed = [0_u8; 32];
     hex::decode_to_slice(text.trim_end(), &mut seed).map_err(|_| KeyError::Malformed { path: path.to_path_buf() })?;
     Ok(seed)
@@ -217,7 +404,6 @@ fn read_seed(path: &Path) -> Result<[u8; 32], KeyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pinnace_protocol::trust::Signer as _;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]

@@ -3,10 +3,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
-use super::assets;
 use super::icons::{self, Icon};
+use super::{assets, format};
 use crate::api::problem::Problem;
 use crate::api::types::HealthReply;
+use crate::registry::status::Expiry;
 
 /// The places of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,10 +99,42 @@ fn banner(health: &HealthReply) -> Markup {
                 }
             }
         }
+        (expiries(health))
         @if !health.healthy {
             p class="banner bad" role="alert" {
                 (Icon::Cross.draw())
                 span { strong { "Not well. " } (health.complaints.join("; ")) ". " a href="/health" { "Health" } }
+            }
+        }
+    }
+}
+
+/// Says which signed metadata end soon or have ended. What makes the plane unwell is said by its own banner too.
+fn expiries(health: &HealthReply) -> Markup {
+    let names = |expiry: Expiry| {
+        let of = health.roles.iter().filter(|role| role.expiry == expiry);
+        of.map(|role| format!("{} ({})", role.name(), format::day(role.expires))).collect::<Vec<_>>().join(", ")
+    };
+    let (expired, soon) = (names(Expiry::Expired), names(Expiry::Soon));
+    html! {
+        @if !expired.is_empty() {
+            p class="banner bad" role="alert" {
+                (Icon::Cross.draw())
+                span {
+                    strong { "Expired. " }
+                    "Devices install nothing that depends on: " (expired) ". What runs keeps running. "
+                    a href="/health#keys" { "What to do" }
+                }
+            }
+        }
+        @if !soon.is_empty() {
+            p class="banner warn" {
+                (Icon::Alert.draw())
+                span {
+                    strong { "Expires soon. " }
+                    "Sign anew before the day comes: " (soon) ". "
+                    a href="/health#keys" { "What to do" }
+                }
             }
         }
     }
