@@ -2,8 +2,10 @@
 pub mod broker;
 pub mod bundle;
 pub mod device;
+pub mod doctor;
 pub mod drift;
 pub mod events;
+pub mod keys;
 pub mod publish;
 pub mod rollout;
 pub mod train;
@@ -24,4 +26,9 @@ pub async fn asked_to_stop() {
         _ = tokio::signal::ctrl_c() => {}
         () = terminate => {}
     }
+}
+
+/// Returns the present, seconds since 1970.
+pub fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
