@@ -213,6 +213,18 @@ pub struct PublishArgs {
     /// Folder of the offline keys; `keys` in the data folder when left out.
     #[arg(long)]
     pub keys: Option<PathBuf>,
+    /// Sign nothing here: write this draft, for trainer and approver to sign where their keys are.
+    #[arg(long, conflicts_with_all = ["keys", "signed"])]
+    pub draft: Option<PathBuf>,
+    /// Publish what this draft says, with the signature files beside it.
+    #[arg(long, conflicts_with_all = ["keys", "hardware"])]
+    pub signed: Option<PathBuf>,
+    /// Public half of the trainer's key, for the draft of a new family.
+    #[arg(long, requires_all = ["draft", "approver"])]
+    pub trainer: Option<PathBuf>,
+    /// Public half of the approver's key, for the draft of a new family.
+    #[arg(long, requires_all = ["draft", "trainer"])]
+    pub approver: Option<PathBuf>,
     /// Hardware classes it is released for; all known ones when left out.
     #[arg(long)]
     pub hardware: Vec<String>,

@@ -48,6 +48,13 @@ pub struct NeededKey {
     pub signed: bool,
 }
 
+impl NeededKey {
+    /// Returns the beginning of the key's own id; the one in the document is opaque.
+    pub fn name(&self) -> String {
+        short(&self.key.key_id()).to_owned()
+    }
+}
+
 impl Need {
     fn of(role: &str, who: Who, holders: &RoleKeys, known: &BTreeMap<String, TufKey>, envelope: &Envelope) -> Self {
         let signed = |id: &str, key: &TufKey| {
@@ -86,7 +93,7 @@ impl Need {
         if self.missing() == 0 {
             return None;
         }
-        let open: Vec<&str> = self.keys.iter().filter(|key| !key.signed).map(|key| short(&key.id)).collect();
+        let open: Vec<String> = self.keys.iter().filter(|key| !key.signed).map(NeededKey::name).collect();
         let of = if open.len() == 1 { String::new() } else { "one of ".to_owned() };
         let (missing, needed) = (self.missing(), self.threshold);
         Some(format!("{missing} of {needed} {} ({of}{})", self.whose(), open.join(", ")))

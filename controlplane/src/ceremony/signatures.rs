@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::draft::{Document, Draft};
 use super::error::DraftError;
-use super::short;
 use crate::limits::{DRAFT_DOCUMENTS_MAX, SIGNATURE_FILE_MAX_BYTES};
 
 /// What a signature file says it is.
@@ -128,7 +127,7 @@ impl Draft {
 
 fn wanted(needs: &[super::Need]) -> String {
     let one = |need: &super::Need| {
-        let ids: Vec<&str> = need.keys.iter().map(|key| short(&key.id)).collect();
+        let ids: Vec<String> = need.keys.iter().map(super::NeededKey::name).collect();
         format!("{} of the {} {}", need.threshold, need.whose(), ids.join(", "))
     };
     needs.iter().map(one).collect::<Vec<_>>().join("; ")

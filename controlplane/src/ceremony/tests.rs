@@ -143,6 +143,28 @@ fn a_draft_against_a_root_that_nobody_signed_is_warned_of() {
 }
 
 #[test]
+fn a_stranger_s_text_neither_hides_nor_pretends() {
+    let present = present();
+    let mut draft = change::image(&present, TIMESTAMP, &replace(6, 16), EXPIRY).unwrap();
+    let mut root: Root = draft.body(ROOT).unwrap().unwrap();
+    // Another key under the id of the first root key.
+    root.keys.insert(id(1), key(66).key());
+    draft.documents = vec![Document::unsigned(ROOT, &root).unwrap()];
+    let words = describe(&draft, NOW).unwrap().join("\n");
+    let pretends =
+        format!("root: key {} is replaced by {} (LISTED AS {})", short(&id(1)), short(&id(66)), short(&id(1)));
+    assert!(words.contains(&pretends), "{words}");
+
+    let mut rain = Targets::new(2, EXPIRY.family);
+    let file = pinnace_protocol::trust::TargetFile::of(b"x", None);
+    rain.targets.insert("rain\u{1b}[2K\r-v1\u{202e}".into(), file);
+    let mut draft = change::image(&present, "rain", &Change::default(), EXPIRY).unwrap();
+    draft.documents = vec![Document::unsigned("rain", &rain).unwrap()];
+    let words = describe(&draft, NOW).unwrap().concat();
+    assert!(!words.contains(['\u{1b}', '\r', '\u{202e}']), "{words:?}");
+}
+
+#[test]
 fn foreign_keys_and_changed_drafts_are_refused() {
     let present = present();
     let mut draft = change::image(&present, SNAPSHOT, &replace(5, 15), EXPIRY).unwrap();

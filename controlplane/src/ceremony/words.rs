@@ -27,7 +27,7 @@ pub fn describe(draft: &Draft, now: u64) -> Result<Vec<String>, DraftError> {
     }
     warn_of_present(draft, &mut lines)?;
     for need in draft.needs()? {
-        let yes = need.keys.iter().filter(|key| key.signed).map(|key| short(&key.id)).collect::<Vec<_>>();
+        let yes = need.keys.iter().filter(|key| key.signed).map(super::NeededKey::name).collect::<Vec<_>>();
         let by = if yes.is_empty() { String::new() } else { format!(" (by {})", yes.join(", ")) };
         let (role, whose) = (&need.role, need.whose());
         let (valid, needed) = (need.valid, need.threshold);
@@ -38,7 +38,14 @@ pub fn describe(draft: &Draft, now: u64) -> Result<Vec<String>, DraftError> {
             }
         }
     }
-    Ok(lines)
+    Ok(lines.into_iter().map(|text| text.chars().map(printable).collect()).collect())
+}
+
+/// Replaces what could move the cursor or turn the direction of writing: names in a draft are a stranger's text, and
+/// the person who signs must see all of it.
+fn printable(c: char) -> char {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if c.is_control() || turns { '\u{fffd}' } else { c }
 }
 
 fn heading(draft: &Draft, role: &str, before: Option<u64>, version: u64, lines: &mut Vec<String>) {
@@ -81,7 +88,7 @@ fn root(draft: &Draft, now: u64, lines: &mut Vec<String>) -> Result<(), DraftErr
     lines.push("  after it, these keys count:".into());
     for role in [ROOT, TARGETS, SNAPSHOT, TIMESTAMP] {
         let holders = new.role(role).map_err(DraftError::trust(ROOT))?;
-        lines.push(format!("    {role:<9} {} of {}", holders.threshold, ids(holders)));
+        lines.push(format!("    {role:<9} {} of {}", holders.threshold, ids(holders, &new.keys)));
     }
     if new.role(ROOT).is_ok_and(|holders| holders.threshold < 2) {
         lines.push("  ONE root key is enough: whoever takes it takes the fleet".into());
@@ -100,8 +107,17 @@ fn targets(draft: &Draft, role: &str, now: u64, lines: &mut Vec<String>) -> Resu
     Ok(())
 }
 
-fn ids(holders: &RoleKeys) -> String {
-    holders.keyids.iter().map(|id| short(id)).collect::<Vec<_>>().join(", ")
+/// Names keys by what they are: the ids in a document are opaque, and could be those of other keys.
+fn name_of(id: &str, known: &BTreeMap<String, TufKey>) -> String {
+    match known.get(id).map(TufKey::key_id) {
+        Some(true_id) if true_id == id => short(id).to_owned(),
+        Some(true_id) => format!("{} (LISTED AS {})", short(&true_id), short(id)),
+        None => format!("{} (NO SUCH KEY)", short(id)),
+    }
+}
+
+fn ids(holders: &RoleKeys, known: &BTreeMap<String, TufKey>) -> String {
+    holders.keyids.iter().map(|id| name_of(id, known)).collect::<Vec<_>>().join(", ")
 }
 
 type Holders<'a> = (&'a RoleKeys, &'a BTreeMap<String, TufKey>);
@@ -111,8 +127,8 @@ fn changes(role: &str, (old, old_keys): Holders<'_>, (new, new_keys): Holders<'_
     let (before, after) = (old.publics(old_keys), new.publics(new_keys));
     let of = |holders: &RoleKeys, keys: &BTreeMap<String, TufKey>, gone_from: &BTreeSet<[u8; 32]>| {
         let other =
-            |id: &&String| keys.get(*id).and_then(TufKey::public).is_some_and(|public| !gone_from.contains(&public));
-        holders.keyids.iter().filter(other).map(|id| short(id).to_owned()).collect::<Vec<_>>()
+            |id: &&String| keys.get(*id).and_then(TufKey::public).is_none_or(|public| !gone_from.contains(&public));
+        holders.keyids.iter().filter(other).map(|id| name_of(id, keys)).collect::<Vec<_>>()
     };
     let (removed, added) = (of(old, old_keys, &after), of(new, new_keys, &before));
     let mut said = false;
@@ -187,7 +203,7 @@ fn delegations(old: Option<&Targets>, new: &Targets, lines: &mut Vec<String>) {
                 "  family {}: trusted from now on, {} of {}",
                 role.name,
                 role.threshold,
-                ids(&role.role_keys())
+                ids(&role.role_keys(), after.map_or(&BTreeMap::new(), |d| &d.keys))
             )),
             Some(one) if one == role => same += 1,
             Some(one) => {

@@ -1,6 +1,6 @@
 //! `pinnace keys`: the ceremony. Secrets stay where they were made; drafts and signatures travel as files.
 mod init;
-mod publish;
+pub mod publish;
 mod rotate;
 mod show;
 mod sign;
@@ -52,7 +52,7 @@ fn read(path: &Path, cap: usize) -> Result<Vec<u8>, Failure> {
 }
 
 /// Writes a file that must not be there yet, or holds the same bytes already.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     if std::fs::read(path).is_ok_and(|found| found == bytes) {
         return Ok(());
     }
