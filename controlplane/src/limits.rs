@@ -88,8 +88,8 @@ pub const DEVICES_MAX: i64 = 30_000;
 
 /// Seconds that image-repository roots live in a development key set.
 pub const ROOT_LIFE_S: u64 = 365 * 24 * 3_600;
-/// Seconds that targets and delegated metadata live in a development key set.
-pub const TARGETS_LIFE_S: u64 = 180 * 24 * 3_600;
+/// Seconds that top-level targets live.
+pub const TARGETS_LIFE_S: u64 = 365 * 24 * 3_600;
 /// Seconds that a family's metadata lives.
 pub const FAMILY_LIFE_S: u64 = 90 * 24 * 3_600;
 /// Seconds that a snapshot lives.

@@ -65,6 +65,10 @@ pub async fn run(args: DoctorArgs) -> Result<(), Failure> {
     }
     if let Some(roles) = answered.as_ref().map(|reply| &reply.roles).or(stored.as_ref()) {
         check_roles(roles, now, &mut report);
+        let development = answered.as_ref().map_or_else(|| set.is_development(), |reply| reply.development_keys);
+        if !development {
+            check_places(roles, &mut report);
+        }
         check_clock(roles, answered.as_ref().map(|reply| reply.now), now, &mut report);
     }
     let failed = report.0.iter().any(|check| check.mark == Mark::Fail);
@@ -308,6 +312,19 @@ fn check_roles(roles: &[RoleStatus], now: u64, report: &mut Report) {
         } else if role.role == "root" {
             report.ok(name, found);
         }
+    }
+}
+
+/// Says which keys that belong elsewhere lie beside the plane under whatever name; of a development set all do.
+fn check_places(roles: &[RoleStatus], report: &mut Report) {
+    let offline = roles.iter().filter(|role| !matches!(role.role.as_str(), "snapshot" | "timestamp" | "online"));
+    for role in offline {
+        let here: Vec<&str> = role.keys.iter().filter_map(|key| key.place.as_deref()).collect();
+        if here.is_empty() {
+            continue;
+        }
+        let hint = "move the file to the machine of its owner; rotate the key when others may have read it";
+        report.add(format!("{} keys", role.name()), Mark::Warn, format!("beside the plane: {}", here.join(", ")), hint);
     }
 }
 

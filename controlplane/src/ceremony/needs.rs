@@ -94,9 +94,9 @@ impl Need {
             return None;
         }
         let open: Vec<String> = self.keys.iter().filter(|key| !key.signed).map(NeededKey::name).collect();
-        let of = if open.len() == 1 { String::new() } else { "one of ".to_owned() };
         let (missing, needed) = (self.missing(), self.threshold);
-        Some(format!("{missing} of {needed} {} ({of}{})", self.whose(), open.join(", ")))
+        let any = if open.len() as u64 > missing { "any of " } else { "" };
+        Some(format!("{missing} of {needed} {} ({any}{})", self.whose(), open.join(", ")))
     }
 }
 

@@ -75,7 +75,7 @@ fn the_first_ceremony_needs_two_roots_and_the_targets_key() {
     let draft = first::image(&holders(), EXPIRY).unwrap();
     let one = signed(draft.clone(), &[1, 4]);
     let Err(DraftError::Missing(lacks)) = one.check_complete() else { panic!("one root key of two is too few") };
-    assert_eq!(lacks, [format!("root lacks 1 of 2 root keys (one of {}, {})", short(&id(2)), short(&id(3)))]);
+    assert_eq!(lacks, [format!("root lacks 1 of 2 root keys (any of {}, {})", short(&id(2)), short(&id(3)))]);
     let done = signed(draft, &[1, 4, 3]);
     done.check_complete().unwrap();
     first_root(&root_of(&done), Verifier::STRICT).unwrap();

@@ -88,7 +88,7 @@ fn root(draft: &Draft, now: u64, lines: &mut Vec<String>) -> Result<(), DraftErr
     lines.push("  after it, these keys count:".into());
     for role in [ROOT, TARGETS, SNAPSHOT, TIMESTAMP] {
         let holders = new.role(role).map_err(DraftError::trust(ROOT))?;
-        lines.push(format!("    {role:<9} {} of {}", holders.threshold, ids(holders, &new.keys)));
+        lines.push(format!("    {role:<9} {}", ids(holders, &new.keys)));
     }
     if new.role(ROOT).is_ok_and(|holders| holders.threshold < 2) {
         lines.push("  ONE root key is enough: whoever takes it takes the fleet".into());
@@ -116,8 +116,10 @@ fn name_of(id: &str, known: &BTreeMap<String, TufKey>) -> String {
     }
 }
 
+/// Names all keys of a role and how many must sign, e.g. `2 of 3: 9e7cd19e, 28394216, f5fef8b5`.
 fn ids(holders: &RoleKeys, known: &BTreeMap<String, TufKey>) -> String {
-    holders.keyids.iter().map(|id| name_of(id, known)).collect::<Vec<_>>().join(", ")
+    let names = holders.keyids.iter().map(|id| name_of(id, known)).collect::<Vec<_>>();
+    format!("{} of {}: {}", holders.threshold, names.len(), names.join(", "))
 }
 
 type Holders<'a> = (&'a RoleKeys, &'a BTreeMap<String, TufKey>);
@@ -160,31 +162,42 @@ fn changes(role: &str, (old, old_keys): Holders<'_>, (new, new_keys): Holders<'_
 fn files(old: Option<&Targets>, new: &Targets, lines: &mut Vec<String>) {
     let none = BTreeMap::new();
     let before = old.map_or(&none, |old| &old.targets);
-    let mut said = Vec::new();
+    let (mut said, mut blobs, mut bytes) = (Vec::new(), 0_usize, 0_u64);
     for (path, file) in &new.targets {
         let custom = file.custom.as_ref();
         let release = custom.and_then(|custom| custom.get(FIELD_RELEASE)).and_then(Value::as_u64);
-        let release = release.map_or_else(String::new, |release| format!(", release {release}"));
         match before.get(path) {
-            None => said.push(format!("  releases {path} ({} bytes{release})", file.length)),
+            // Named by its content: nobody can mean anything else by it.
+            None if file.sha256().is_some_and(|sha256| hex::encode(sha256) == *path) && custom.is_none() => {
+                blobs += 1;
+                bytes = bytes.saturating_add(file.length);
+            }
+            None => {
+                let release = release.map_or_else(String::new, |release| format!(", release {release}"));
+                said.push(format!("  releases {path} ({} bytes{release})", file.length));
+            }
             Some(one) if one.length != file.length || one.hashes != file.hashes => {
                 said.push(format!("  CHANGES {path}: other content under the same name"));
             }
-            Some(one) if one.custom != file.custom => said.push(format!("  changes what is said of {path}")),
+            Some(one) if one.custom != file.custom => said.push(format!("  CHANGES what is said of {path}")),
             Some(_) => {}
         }
     }
     for path in before.keys().filter(|path| !new.targets.contains_key(*path)) {
         said.push(format!("  TAKES BACK {path}"));
     }
-    if said.is_empty() {
-        lines.push(format!("  files unchanged ({} listed)", new.targets.len()));
+    match (said.is_empty() && blobs == 0, new.targets.len()) {
+        (true, 0) => lines.push("  no files".into()),
+        (true, count) => lines.push(format!("  files unchanged ({count} listed)")),
+        (false, _) => {}
     }
     let more = said.len().saturating_sub(WORDS_LISTED_MAX);
     // What is unusual must not drown in a long list.
     said.sort_by_key(|line| !line.trim_start().starts_with(|c: char| c.is_uppercase()));
-    // Manifests say what a release is; the blobs below them are named by digest.
     lines.extend(said.into_iter().take(WORDS_LISTED_MAX));
+    if blobs > 0 {
+        lines.push(format!("  with {blobs} blobs named by their digest ({bytes} bytes)"));
+    }
     if more > 0 {
         lines.push(format!("  and {more} more files"));
     }
@@ -200,9 +213,8 @@ fn delegations(old: Option<&Targets>, new: &Targets, lines: &mut Vec<String>) {
     for role in new_roles {
         match old_roles.iter().find(|one| one.name == role.name) {
             None => said.push(format!(
-                "  family {}: trusted from now on, {} of {}",
+                "  family {}: trusted from now on, {}",
                 role.name,
-                role.threshold,
                 ids(&role.role_keys(), after.map_or(&BTreeMap::new(), |d| &d.keys))
             )),
             Some(one) if one == role => same += 1,

@@ -132,3 +132,26 @@ pub fn locate(roles: &mut [RoleStatus], holdings: &[(TufKey, String)]) {
         key.place = held.map(|(_, place)| place.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_third_of_a_life_is_near_and_a_renewal_gets_its_time() {
+        let now = 1_800_000_000;
+        let cases = [
+            (ROOT_LIFE_S / 3, ROOT_LIFE_S, false, Expiry::Fine),
+            (ROOT_LIFE_S / 3 - 1, ROOT_LIFE_S, false, Expiry::Soon),
+            (1, ROOT_LIFE_S, false, Expiry::Soon),
+            (0, ROOT_LIFE_S, false, Expiry::Expired),
+            // The plane renews it at a third; only when that fails somebody must look.
+            (TIMESTAMP_LIFE_S / 3 - 1, TIMESTAMP_LIFE_S, true, Expiry::Fine),
+            (TIMESTAMP_LIFE_S / 6 - 1, TIMESTAMP_LIFE_S, true, Expiry::Soon),
+            (0, TIMESTAMP_LIFE_S, true, Expiry::Expired),
+        ];
+        for (left, life, online, expected) in cases {
+            assert_eq!(judge(now + left, life, online, now), expected, "{left} of {life}");
+        }
+    }
+}

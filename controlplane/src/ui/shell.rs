@@ -159,3 +159,39 @@ pub fn refusal(problem: &Problem, place: Place, health: &HealthReply) -> Respons
     };
     (status, document(&Page { place, title, scripts: &[], body }, health)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::status::RoleStatus;
+
+    #[test]
+    fn the_banner_names_what_ends_and_is_quiet_otherwise() {
+        let role = |role: &str, expiry| RoleStatus {
+            repository: "image".into(),
+            role: role.into(),
+            version: 1,
+            expires: 1_800_000_000,
+            expiry,
+            threshold: 1,
+            keys: Vec::new(),
+        };
+        let mut health = HealthReply {
+            healthy: true,
+            tenant: pinnace_protocol::ids::TenantId::parse("acme").unwrap(),
+            version: "0".into(),
+            development_keys: false,
+            broker_connected: true,
+            roles: vec![role("root", Expiry::Fine), role("timestamp", Expiry::Fine)],
+            complaints: Vec::new(),
+        };
+        assert_eq!(banner(&health).into_string(), "");
+        health.roles.push(role("targets", Expiry::Soon));
+        let soon = banner(&health).into_string();
+        assert!(soon.contains("image targets (2027-01-15)") && soon.contains("banner warn"), "{soon}");
+        assert!(!soon.contains("image root"), "{soon}");
+        health.roles.push(role("rain", Expiry::Expired));
+        let expired = banner(&health).into_string();
+        assert!(expired.contains("role=\"alert\"") && expired.contains("image rain (2027-01-15)"), "{expired}");
+    }
+}
