@@ -314,8 +314,10 @@ async fn first_metadata(dir: &DataDir, writer: &mut Writer, reader: &Reader, now
     let (keys, first) = if first::is_there(dir.path()) {
         let keys = KeySet::open_online(&dir.keys())?;
         let first = first::load(dir.path(), &keys, now)?;
+        tracing::info!("the repositories begin with the metadata of a ceremony; no offline key is here");
         (keys, first)
     } else {
+        first::check_not_begun(&dir.keys())?;
         let keys = KeySet::create(&dir.keys())?;
         let first = development::first_metadata(&keys, now)?;
         (keys, first)
@@ -385,7 +387,6 @@ impl Places {
 }
 
 /// Returns the anchor document; the stored one as long as nothing in it changed, so that open invitations stay good.
-#[expect(clippy::too_many_arguments, reason = "gathers one document from everything that devices must trust")]
 async fn anchor(
     config: &Config,
     places: &Places,

@@ -400,6 +400,12 @@ async fn a_ceremony_that_was_not_finished_does_not_become_a_development_set() {
     let bytes = std::fs::read(&director).unwrap();
     let starts = async || Plane::try_start(Plane::config(&data)).await;
 
+    let first = data.join("first");
+    std::fs::rename(&first, dir.path().join("first")).unwrap();
+    let Err(error) = starts().await else { panic!("a ceremony was begun") };
+    assert!(error.to_string().contains("keys of a ceremony"), "{error}");
+    std::fs::rename(dir.path().join("first"), &first).unwrap();
+
     std::fs::remove_file(&director).unwrap();
     let Err(error) = starts().await else { panic!("half a ceremony") };
     assert!(error.to_string().contains("keys publish"), "{error}");

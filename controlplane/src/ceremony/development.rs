@@ -17,6 +17,9 @@ pub enum FirstMetadataError {
         "first metadata: {0}\n  hint: look at the folder `first` of the data directory; assemble it again with `pinnace keys publish`"
     )]
     Trust(#[from] TrustError),
+    /// A ceremony was begun and not finished.
+    #[error("`{}` holds keys of a ceremony, but its signed metadata are not in this data directory\n  hint: put both signed drafts there with `pinnace keys publish DRAFT --data FOLDER`; or delete these keys to begin with a development set", .0.display())]
+    Unfinished(std::path::PathBuf),
     /// A document of the ceremony is missing.
     #[error("first metadata `{}`: {source}\n  hint: put the signed drafts of `pinnace keys init` there with `pinnace keys publish`, image and director both", path.display())]
     Io {

@@ -16,7 +16,7 @@ use super::change::{Expiry, check_threshold};
 use super::development::{FirstMetadata, FirstMetadataError};
 use super::draft::{Document, Draft, Repository};
 use super::error::DraftError;
-use crate::keys::KeySet;
+use crate::keys::{KeySet, key_files};
 use crate::limits::{SNAPSHOT_LIFE_S, TIMESTAMP_LIFE_S};
 
 /// Public halves of all keys of both repositories.
@@ -87,6 +87,20 @@ pub fn folder(data: &Path, repository: Repository) -> PathBuf {
 /// Returns whether a ceremony left first metadata in a data directory.
 pub fn is_there(data: &Path) -> bool {
     data.join("first").exists()
+}
+
+/// Checks that nobody began a ceremony here: online keys without offline ones come from `pinnace keys init`, and must
+/// not become part of a development set because the last step was forgotten.
+///
+/// # Errors
+/// [`FirstMetadataError::Unfinished`].
+pub fn check_not_begun(keys: &Path) -> Result<(), FirstMetadataError> {
+    let online = keys.join("online");
+    // A development set makes the offline folder first.
+    if key_files(&online)?.is_empty() || keys.join("offline").exists() {
+        return Ok(());
+    }
+    Err(FirstMetadataError::Unfinished(online))
 }
 
 /// Reads the first metadata that a ceremony left in `data`, judges it, and adds what the plane signs itself.

@@ -95,7 +95,7 @@ fn a_root_changes_only_by_enough_old_and_enough_new_keys() {
     let present = present();
     let old = first_root(&present.root, Verifier::STRICT).unwrap();
     // Everything is replaced: nobody who signs for the old keys signs for the new ones.
-    let change = Change { add: public(&[11, 12, 13]), remove: [1, 2, 3].map(|n| id(n)).to_vec(), threshold: None };
+    let change = Change { add: public(&[11, 12, 13]), remove: [1, 2, 3].map(id).to_vec(), threshold: None };
     let draft = change::image(&present, ROOT, &change, EXPIRY).unwrap();
     for (keys, enough) in [
         (&[1_u8, 2, 11, 12][..], true),

@@ -5,6 +5,7 @@ mod rotate;
 mod show;
 mod sign;
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use pinnace_controlplane::ceremony::{Draft, short};
@@ -72,7 +73,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         Failure::error(format!("{path} cannot be written: {e}\n  hint: look at free space and permissions"))
     };
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        std::fs::create_dir_all(dir).map_err(fault)?;
+        // It may become the plane's data folder.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fault)?;
     }
     std::fs::write(path, bytes).map_err(fault)
 }
