@@ -32,6 +32,11 @@ pub enum Command {
     Train(TrainArgs),
     /// Sign a bundle and publish it to the registry.
     Publish(PublishArgs),
+    /// Keys: make, show, first ceremony, rotate, sign elsewhere, publish.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Check keys, expiry, disk, clock and database of a control plane. Exit code: 1 when something fails.
+    Doctor(DoctorArgs),
     /// Devices: list, show, invite, label.
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -208,10 +213,133 @@ pub struct PublishArgs {
     /// Folder of the offline keys; `keys` in the data folder when left out.
     #[arg(long)]
     pub keys: Option<PathBuf>,
+    /// Sign nothing here: write this draft, for trainer and approver to sign where their keys are.
+    #[arg(long, conflicts_with_all = ["keys", "signed"])]
+    pub draft: Option<PathBuf>,
+    /// Publish what this draft says, with the signature files beside it.
+    #[arg(long, conflicts_with_all = ["keys", "hardware"])]
+    pub signed: Option<PathBuf>,
+    /// Public half of the trainer's key, for the draft of a new family.
+    #[arg(long, requires_all = ["draft", "approver"])]
+    pub trainer: Option<PathBuf>,
+    /// Public half of the approver's key, for the draft of a new family.
+    #[arg(long, requires_all = ["draft", "trainer"])]
+    pub approver: Option<PathBuf>,
     /// Hardware classes it is released for; all known ones when left out.
     #[arg(long)]
     pub hardware: Vec<String>,
     /// The control plane.
+    #[command(flatten)]
+    pub plane: Plane,
+}
+
+/// `pinnace keys`.
+#[derive(Subcommand)]
+pub enum KeysCommand {
+    /// Make a key: FILE holds the secret (mode 0600), FILE.pub the public half.
+    Generate {
+        /// Where to write it; never overwritten.
+        file: PathBuf,
+    },
+    /// Show who holds which role, or what a key, draft or metadata file is.
+    Show {
+        /// A key file, its `.pub`, a draft, or signed metadata; the running control plane when left out.
+        file: Option<PathBuf>,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Draft the first metadata of a fleet from public halves; the offline keys stay where they are.
+    Init(KeysInitArgs),
+    /// Draft a change of a role's keys, or (with no key named) a later end of its documents.
+    Rotate(KeysRotateArgs),
+    /// Sign a draft with one key: says in clear words what is signed, writes DRAFT.<key>.sig.json.
+    Sign {
+        /// The draft.
+        draft: PathBuf,
+        /// The key file.
+        #[arg(long)]
+        key: PathBuf,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Put a draft and its signatures together, judge it as a device would, and hand it to the control plane.
+    ///
+    /// First metadata go into the data folder instead, where `pinnace up` finds them.
+    Publish {
+        /// The draft.
+        draft: PathBuf,
+        /// Signature files; those beside the draft when left out.
+        signatures: Vec<PathBuf>,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+}
+
+/// `pinnace keys init`.
+#[derive(Args)]
+pub struct KeysInitArgs {
+    /// Public half of a root key; name three, made on three machines.
+    #[arg(long, required = true)]
+    pub root: Vec<PathBuf>,
+    /// Root keys that must sign.
+    #[arg(long, default_value_t = 2)]
+    pub root_threshold: u64,
+    /// Public half of a director root key; the root keys when left out.
+    #[arg(long)]
+    pub director_root: Vec<PathBuf>,
+    /// Public half of a targets key: it names who trains and approves each family.
+    #[arg(long, required = true)]
+    pub targets: Vec<PathBuf>,
+    /// Targets keys that must sign.
+    #[arg(long, default_value_t = 1)]
+    pub targets_threshold: u64,
+    /// Folder of the plane's own keys (snapshot, timestamp, director): `keys/online` in its data folder, or their
+    /// public halves; keys that are missing are made there.
+    #[arg(long, default_value = "pinnace-data/keys/online")]
+    pub online: PathBuf,
+    /// Days that the roots are good for.
+    #[arg(long, default_value_t = 365)]
+    pub days: u64,
+    /// Folder for the drafts.
+    #[arg(long, default_value = ".")]
+    pub out: PathBuf,
+}
+
+/// `pinnace keys rotate`.
+#[derive(Args)]
+pub struct KeysRotateArgs {
+    /// root, targets, snapshot, timestamp, director-root, director, or a model family (its trainer and approver).
+    pub role: String,
+    /// Public half of a key that comes in.
+    #[arg(long)]
+    pub add: Vec<PathBuf>,
+    /// Key that goes: the beginning of its id, or its public half.
+    #[arg(long)]
+    pub remove: Vec<String>,
+    /// Signatures needed from now on.
+    #[arg(long)]
+    pub threshold: Option<u64>,
+    /// Days that the new documents are good for; the usual life of each when left out.
+    #[arg(long)]
+    pub days: Option<u64>,
+    /// Folder with the published metadata (`<version>.<role>.json`) instead of a running control plane.
+    #[arg(long)]
+    pub from: Option<PathBuf>,
+    /// The draft; named after role and version in this folder when left out.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// The control plane.
+    #[command(flatten)]
+    pub plane: Plane,
+}
+
+/// `pinnace doctor`.
+#[derive(Args)]
+pub struct DoctorArgs {
+    /// The control plane; what can be seen in its data folder is checked too.
     #[command(flatten)]
     pub plane: Plane,
 }

@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use pinnace_controlplane::api::problem::Problem;
 use pinnace_controlplane::api::types::{
-    CreateRollout, EventPage, HealthReply, InviteReply, InviteRequest, ReleaseReply, ReleaseRequest, RepositoryReply,
-    RolloutCreated,
+    CreateRollout, EventPage, HealthReply, InviteReply, InviteRequest, KeysReply, KeysRequest, ReleaseReply,
+    ReleaseRequest, RepositoryReply, RolloutCreated,
 };
 use pinnace_protocol::ids::{BundleRef, DeviceId, RolloutId};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -193,6 +193,39 @@ impl Client {
         let request = self.request(Method::GET, &format!("/repo/targets/{file}"));
         let (status, body) = self.answer(request, max.max(REFUSAL_MAX_BYTES)).await?;
         if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+    }
+
+    /// Returns the director's newest root.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn director_root(&self) -> Result<Vec<u8>, Failure> {
+        self.bytes(self.request(Method::GET, "/v1/director/root.json")).await
+    }
+
+    /// Returns all roles with their keys.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn keys(&self) -> Result<KeysReply, Failure> {
+        self.json(self.request(Method::GET, "/v1/keys")).await
+    }
+
+    /// Hands in signed metadata that change keys or expiry.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn publish_keys(&self, body: &KeysRequest) -> Result<KeysReply, Failure> {
+        self.json(self.request(Method::POST, "/v1/keys").json(body)).await
+    }
+
+    /// Returns the text at `path`.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn text(&self, path: &str) -> Result<String, Failure> {
+        let bytes = self.bytes(self.request(Method::GET, path)).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Uploads a blob.

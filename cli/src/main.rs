@@ -41,6 +41,8 @@ fn main() -> ExitCode {
             Command::BrokerFiles(a) => commands::broker::run(&a),
             Command::Train(a) => commands::train::run(a),
             Command::Publish(a) => commands::publish::run(a).await,
+            Command::Keys(c) => commands::keys::run(c).await,
+            Command::Doctor(a) => commands::doctor::run(a).await,
             Command::Device(c) => commands::device::run(c).await,
             Command::Bundle(c) => commands::bundle::run(c).await,
             Command::Rollout(c) => commands::rollout::run(c).await,

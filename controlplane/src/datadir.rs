@@ -48,6 +48,10 @@ impl DataDir {
         }
     }
 
+    /// Returns the directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
     /// Returns the path of the database.
     pub fn database(&self) -> PathBuf {
         self.path.join("plane.sqlite")

@@ -6,7 +6,7 @@ use pinnace_controlplane_core::api::Assignment;
 use pinnace_protocol::ids::DeviceId;
 use pinnace_protocol::trust::author::{DirectorOrder, direct};
 use pinnace_protocol::trust::released::{FIELD_HARDWARE, FIELD_MODEL, FIELD_RELEASE, FIELD_RUNTIME};
-use pinnace_protocol::trust::{SigningKey, TargetFile, TrustError};
+use pinnace_protocol::trust::{TargetFile, TrustError};
 use serde_json::Value;
 
 use crate::limits::DIRECTOR_LIFE_S;
@@ -33,22 +33,21 @@ pub enum DirectorError {
 
 /// Signs; owned by the driver, so that versions only grow.
 pub struct Director {
-    key: SigningKey,
-    /// Roots after the factory's, oldest first.
-    roots: Vec<Vec<u8>>,
     registry: Arc<Registry>,
     sequences: BTreeMap<DeviceId, u64>,
+    /// The director root that each device has, as its last hello said.
+    roots: BTreeMap<DeviceId, u64>,
 }
 
 impl Director {
-    /// Makes the director from its key, its roots after the first, and the last version signed for each device.
-    pub const fn new(
-        key: SigningKey,
-        roots: Vec<Vec<u8>>,
-        registry: Arc<Registry>,
-        sequences: BTreeMap<DeviceId, u64>,
-    ) -> Self {
-        Self { key, roots, registry, sequences }
+    /// Makes the director from the registry, which has its roots and key, and the last version signed for each device.
+    pub const fn new(registry: Arc<Registry>, sequences: BTreeMap<DeviceId, u64>) -> Self {
+        Self { registry, sequences, roots: BTreeMap::new() }
+    }
+
+    /// Notes the director root that a device has.
+    pub fn heard(&mut self, device: &DeviceId, root: u64) {
+        self.roots.insert(device.clone(), root);
     }
 
     /// Takes the next version for a device; it must be durable before [`Director::sign`] uses it.
@@ -77,6 +76,7 @@ impl Director {
     ) -> Result<Vec<u8>, DirectorError> {
         let nonce = (nonce.len() == NONCE_BYTES).then(|| hex::encode(nonce));
         let target = assignment.map(|a| self.target(a).map(|file| (a.manifest.path.as_str(), file))).transpose()?;
+        let roots = self.registry.director();
         let order = DirectorOrder {
             device: device.as_str(),
             nonce: nonce.as_deref(),
@@ -86,9 +86,9 @@ impl Director {
             // Every signing changes the expiry, so snapshot and targets move on with the timestamp.
             generation: sequence,
             assignment: target.as_ref().map(|(path, file)| (*path, file)),
-            roots: &self.roots,
+            roots: roots.for_device(self.roots.get(device).copied()),
         };
-        Ok(direct(&order, &self.key)?.encode()?)
+        Ok(direct(&order, roots.key())?.encode()?)
     }
 
     /// Describes the manifest: what the offline keys said of it, and the assignment.

@@ -52,9 +52,12 @@ pub enum PlaneError {
     /// A key is missing.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyError),
+    /// The director's roots cannot be read, or the plane does not hold its key.
+    #[error(transparent)]
+    Online(#[from] crate::registry::OnlineError),
     /// The first metadata could not be written.
     #[error(transparent)]
-    Ceremony(#[from] crate::registry::ceremony::CeremonyError),
+    Ceremony(#[from] crate::ceremony::FirstMetadataError),
     /// The blob store failed.
     #[error(transparent)]
     Blob(#[from] crate::blobs::BlobError),

@@ -12,6 +12,7 @@ pub mod api;
 pub mod blobs;
 pub mod broker;
 pub mod ca;
+pub mod ceremony;
 mod datadir;
 pub mod device_api;
 pub mod director;

@@ -88,8 +88,10 @@ pub const DEVICES_MAX: i64 = 30_000;
 
 /// Seconds that image-repository roots live in a development key set.
 pub const ROOT_LIFE_S: u64 = 365 * 24 * 3_600;
-/// Seconds that targets and delegated metadata live in a development key set.
-pub const TARGETS_LIFE_S: u64 = 180 * 24 * 3_600;
+/// Seconds that top-level targets live.
+pub const TARGETS_LIFE_S: u64 = 365 * 24 * 3_600;
+/// Seconds that a family's metadata lives.
+pub const FAMILY_LIFE_S: u64 = 90 * 24 * 3_600;
 /// Seconds that a snapshot lives.
 pub const SNAPSHOT_LIFE_S: u64 = 14 * 24 * 3_600;
 /// Seconds that a timestamp lives.
@@ -100,6 +102,8 @@ pub const DIRECTOR_LIFE_S: u64 = 3 * 24 * 3_600;
 pub const METADATA_VERSIONS_KEPT: u64 = 8;
 /// A document is signed anew when less than this part of its life is left: one third.
 pub const REFRESH_PART: u64 = 3;
+/// What the plane renews by itself is a worry when less than this part of its life is left: the renewal is overdue.
+pub const WARN_PART_ONLINE: u64 = 6;
 /// Milliseconds between two looks at the expiry of online metadata.
 pub const REFRESH_CHECK_MS: u64 = 10 * 60 * 1_000;
 
@@ -109,3 +113,22 @@ pub const COPY_BUFFER_BYTES: usize = 64 * 1024;
 pub const RANGE_PIECE_BYTES: usize = 256 * 1024;
 /// Milliseconds the plane waits for its tasks when it stops.
 pub const SHUTDOWN_TIMEOUT_MS: u64 = 5_000;
+
+/// Bytes of a draft: two targets documents and those they follow.
+pub const DRAFT_MAX_BYTES: usize = 24 * 1024 * 1024;
+/// Documents of one draft: a root and its targets, or targets and one family.
+pub const DRAFT_DOCUMENTS_MAX: usize = 4;
+/// Bytes of a file of detached signatures.
+pub const SIGNATURE_FILE_MAX_BYTES: usize = 64 * 1024;
+/// Bytes of a key file, secret or public.
+pub const KEY_FILE_MAX_BYTES: u64 = 4 * 1024;
+/// Key files looked at in one directory.
+pub const KEY_FILES_MAX: usize = 256;
+/// Keys of one role: 3 of 5 is usual for real fleets.
+pub const ROLE_KEYS_MAX: usize = 32;
+/// Changes of one kind that are named one by one when a draft is put in words; the rest is counted.
+pub const WORDS_LISTED_MAX: usize = 20;
+/// Roots of one repository: a device follows this many in one refresh.
+pub const ROOTS_MAX: u64 = pinnace_protocol::trust::limits::ROOT_ROTATIONS_MAX as u64;
+/// Seconds between this clock and another one that are nobody's fault.
+pub const CLOCK_SKEW_S: u64 = 60;

@@ -18,16 +18,17 @@ use tokio_util::task::TaskTracker;
 use crate::blobs::Blobs;
 use crate::broker::{Broker, BrokerConfig};
 use crate::ca::CertificateAuthority;
+use crate::ceremony::{development, first};
 use crate::datadir::{self, DataDir};
 use crate::director::Director;
 use crate::driver::{Clock, Driver, DriverCounters, Parts, parse_key};
 use crate::error::PlaneError;
 use crate::frames::Frames;
 use crate::join::Admissions;
-use crate::keys::{KeySet, Online};
+use crate::keys::KeySet;
 use crate::link::{Keyring, Link, LinkConfig, LinkCounters};
 use crate::outbox::Outbox;
-use crate::registry::{DIRECTOR, IMAGE, Published, Registry, ceremony};
+use crate::registry::{DIRECTOR, DirectorRoots, IMAGE, Published, Registry};
 use crate::state::{AppState, Inner};
 use crate::store::{self, Extra, Reader, StoreError, Writer};
 use crate::tls::{self, ClientAuth, DenyList, TlsListener};
@@ -118,7 +119,9 @@ impl ControlPlane {
         let (mut writer, reader) = store::open(&dir.database()).await?;
         let keys = first_metadata(&dir, &mut writer, &reader, clock.unix_s()).await?;
         let files = reader.metadata(IMAGE).await?.into_iter().map(|(name, bytes)| (name, Bytes::from(bytes))).collect();
-        let registry = Arc::new(Registry::new(Blobs::open(&dir.blobs())?, &keys, Published::load(files)?)?);
+        let director_roots = DirectorRoots::load(reader.metadata(DIRECTOR).await?, &keys)?;
+        let registry =
+            Arc::new(Registry::new(Blobs::open(&dir.blobs())?, &keys, Published::load(files)?, director_roots)?);
 
         let ca = datadir::authority(&dir, clock.unix_s())?;
         let mut names: Vec<String> = config.public_host.iter().cloned().collect();
@@ -158,7 +161,7 @@ impl ControlPlane {
         }
 
         let places = Places::of(&config, http_addr, https_addr, mqtt_addr)?;
-        let anchor = anchor(&config, &places, &mut writer, &reader, &registry, &keys, &ca, clock.unix_s()).await?;
+        let anchor = anchor(&config, &places, &mut writer, &registry, &keys, &ca, clock.unix_s()).await?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (outbox, keyring) = (Arc::new(Outbox::default()), Arc::new(Keyring::default()));
@@ -167,9 +170,7 @@ impl ControlPlane {
             keyring.insert(device.device, key.ok_or(StoreError::Damaged { table: "enrolled", what: "report key" })?);
         }
         let (steward, first) = Steward::recover(config.steward, writer.rows().await?, clock.now())?;
-        let roots = later_roots(&reader).await?;
-        let director =
-            Director::new(keys.online(Online::Director)?, roots, registry.clone(), reader.director_sequences().await?);
+        let director = Director::new(registry.clone(), reader.director_sequences().await?);
         let (events, _) = broadcast::channel(limits::EVENT_STREAM_BUFFER);
         let (driver_counters, link_counters) = (Arc::<DriverCounters>::default(), Arc::<LinkCounters>::default());
         let parts = Parts {
@@ -310,8 +311,17 @@ async fn first_metadata(dir: &DataDir, writer: &mut Writer, reader: &Reader, now
     if !reader.metadata(IMAGE).await?.is_empty() {
         return Ok(KeySet::open(&dir.keys()));
     }
-    let keys = KeySet::create(&dir.keys())?;
-    let first = ceremony::first_metadata(&keys, now)?;
+    let (keys, first) = if first::is_there(dir.path()) {
+        let keys = KeySet::open_online(&dir.keys())?;
+        let first = first::load(dir.path(), &keys, now)?;
+        tracing::info!("the repositories begin with the metadata of a ceremony; no offline key is here");
+        (keys, first)
+    } else {
+        first::check_not_begun(&dir.keys())?;
+        let keys = KeySet::create(&dir.keys())?;
+        let first = development::first_metadata(&keys, now)?;
+        (keys, first)
+    };
     let extras = [
         Extra::Metadata { repository: IMAGE, files: first.image, drop: Vec::new() },
         Extra::Metadata { repository: DIRECTOR, files: first.director, drop: Vec::new() },
@@ -332,19 +342,6 @@ async fn remembered(writer: &mut Writer, name: &str, wanted: SocketAddr) -> Resu
     let stored = writer.setting(&address_key(name)).await?;
     let last = stored.and_then(|bytes| String::from_utf8(bytes).ok()?.parse::<SocketAddr>().ok());
     Ok(last.filter(|last| last.ip() == wanted.ip()).unwrap_or(wanted))
-}
-
-/// Director roots after the first, oldest first.
-async fn later_roots(reader: &Reader) -> Result<Vec<Vec<u8>>, StoreError> {
-    let mut roots: Vec<(u64, Vec<u8>)> = reader
-        .metadata(DIRECTOR)
-        .await?
-        .into_iter()
-        .filter_map(|(name, bytes)| Some((name.split_once('.')?.0.parse().ok()?, bytes)))
-        .filter(|(version, _)| *version > 1)
-        .collect();
-    roots.sort_unstable();
-    Ok(roots.into_iter().map(|(_, bytes)| bytes).collect())
 }
 
 /// How others reach this plane.
@@ -390,12 +387,10 @@ impl Places {
 }
 
 /// Returns the anchor document; the stored one as long as nothing in it changed, so that open invitations stay good.
-#[expect(clippy::too_many_arguments, reason = "gathers one document from everything that devices must trust")]
 async fn anchor(
     config: &Config,
     places: &Places,
     writer: &mut Writer,
-    reader: &Reader,
     registry: &Registry,
     keys: &KeySet,
     ca: &CertificateAuthority,
@@ -403,7 +398,7 @@ async fn anchor(
 ) -> Result<Bytes, PlaneError> {
     let published = registry.published();
     let image_root = published.metadata(&format!("{}.root.json", published.root_version()));
-    let director_root = reader.metadata(DIRECTOR).await?.remove("1.root.json");
+    let director_root = Some(registry.director().newest_bytes().to_vec());
     let text = |bytes: Option<Vec<u8>>| {
         let damaged = PlaneError::from(StoreError::Damaged { table: "metadata", what: "root" });
         bytes.and_then(|b| String::from_utf8(b).ok()).ok_or(damaged)

@@ -8,6 +8,7 @@ use pinnace_controlplane_core::api::{Row, Table};
 use pinnace_controlplane_core::history::EventRecord;
 use pinnace_controlplane_core::views::{BundleCell, DevicePage, DriftPage, FleetPage, RolloutCell, RolloutPage};
 use pinnace_protocol::ids::{BundleRef, DeviceId, Digest, RolloutId, TenantId};
+use pinnace_protocol::trust::metadata::{ROOT, SNAPSHOT, TARGETS, TIMESTAMP};
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,8 @@ use crate::join::Admissions;
 use crate::limits;
 use crate::link::LinkCounters;
 use crate::outbox::Outbox;
-use crate::registry::Registry;
+use crate::registry::status::{self, Expiry};
+use crate::registry::{DIRECTOR, Registry};
 use crate::store::{Reader, StoreError};
 
 /// Shared by all handlers; cheap to clone.
@@ -175,8 +177,16 @@ impl AppState {
         if !broker_connected {
             complaints.push("no connection to the broker".to_owned());
         }
-        if self.registry.published().timestamp().header.expires <= now {
-            complaints.push("the image repository's timestamp has expired: devices install nothing".to_owned());
+        let roles = status::roles(&self.registry.published(), &self.registry.director(), now);
+        for role in roles.iter().filter(|role| role.expiry == Expiry::Expired) {
+            match (role.repository.as_str(), role.role.as_str()) {
+                (DIRECTOR, _) => complaints.push(format!("the {} has expired: devices take no orders", role.name())),
+                (_, ROOT | TARGETS | SNAPSHOT | TIMESTAMP) => {
+                    complaints.push(format!("the {} has expired: devices install nothing", role.name()));
+                }
+                // One family's end is no fault of the plane; the banner names it.
+                _ => {}
+            }
         }
         let healthy = complaints.is_empty();
         if self.development_keys {
@@ -188,6 +198,7 @@ impl AppState {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             development_keys: self.development_keys,
             broker_connected,
+            roles,
             complaints,
         }
     }

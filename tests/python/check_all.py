@@ -2,7 +2,7 @@
 """Holds what we write against programs that others wrote: python-tuf, ONNX Runtime, the ONNX checker, and the tools
 that third parties check a bundle with (model-signing, securesystemslib, CycloneDX).
 
-usage: check_all.py TARGET_DIR        (TARGET_DIR/pinnace, TARGET_DIR/examples/{tuf_repo,train_csv})
+usage: check_all.py TARGET_DIR        (TARGET_DIR/pinnace, TARGET_DIR/examples/{tuf_repo,train_csv,judge})
 
 One line per check; exits 1 when one of them fails.
 """
@@ -26,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 WEATHER = ROOT / "cli" / "data" / "weather_bellevue.csv"
 START_LIMIT_S = 120
+DIFFERENTIAL_MUTATIONS = 1000
 TRAIN_ROWS = "0..3000"
 
 
@@ -163,9 +164,15 @@ def supply_chain(target: Path, work: Path) -> str:
     return last_line(said)
 
 
+def differential(target: Path, _: Path) -> str:
+    """python-tuf and our core judge a thousand mutated repositories alike, or the difference is a known one."""
+    return last_line(run(sys.executable, HERE / "tuf_differential.py", target, DIFFERENTIAL_MUTATIONS))
+
+
 CHECKS: list[tuple[str, Callable[[Path, Path], str]]] = [
     ("python-tuf, example repository", example_repository),
     ("python-tuf, running control plane", live_repository),
+    ("python-tuf, mutated repositories", differential),
     ("model-signing, SLSA, CycloneDX", supply_chain),
     ("onnxruntime, boosting, classes", onnx_of("boosting", "rain", [])),
     ("onnxruntime, logistic, classes", onnx_of("logistic", "rain", [])),

@@ -7,7 +7,7 @@ use pinnace_protocol::ids::Family;
 use pinnace_protocol::manifest::Manifest;
 use pinnace_protocol::trust::limits::TARGETS_MAX_BYTES;
 use pinnace_protocol::trust::released::{FIELD_HARDWARE, FIELD_MODEL, FIELD_RELEASE};
-use pinnace_protocol::trust::{Envelope, Signer, TargetFile, Targets, TrustError, author};
+use pinnace_protocol::trust::{Envelope, Signer, TargetFile, Targets, TrustError, TufKey, author};
 use serde_json::json;
 
 use crate::bundle::Bundle;
@@ -34,6 +34,11 @@ pub enum ReleaseError {
         "model family `{0}` is new and the targets key is not at hand\n  hint: sign the first release of a family where the offline targets key is"
     )]
     NewFamily(Family),
+    /// The model family is new and nobody is named for it.
+    #[error(
+        "model family `{0}` is new and its trainer and approver are not named\n  hint: name the public halves of their keys with --trainer and --approver"
+    )]
+    NoKeys(Family),
     /// A version exists already with other content.
     #[error("{0} is released already with other content\n  hint: releases never change; build the next version")]
     Exists(String),
@@ -71,6 +76,17 @@ pub struct Release {
     pub manifest: Vec<u8>,
 }
 
+/// A release before anybody signed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unsigned {
+    /// New top-level targets that delegate to the family, when it is new.
+    pub targets: Option<Targets>,
+    /// The family's next targets.
+    pub family: Targets,
+    /// The manifest.
+    pub manifest: Vec<u8>,
+}
+
 /// Returns the signed release of `bundle` at `now` (unix seconds) for devices of the classes `hardware`.
 ///
 /// # Errors
@@ -82,17 +98,42 @@ pub fn release(
     signers: &Signers<'_>,
     now: u64,
 ) -> Result<Release, ReleaseError> {
+    let family = &bundle.manifest.family;
+    let keys = [signers.trainer.key(), signers.approver.key()];
+    let unsigned = unsigned(bundle, hardware, current, Some(&keys), now)?;
+    let targets_metadata = match &unsigned.targets {
+        Some(targets) => {
+            let key = signers.targets.ok_or_else(|| ReleaseError::NewFamily(family.clone()))?;
+            Some(author::sign(targets, &[key])?)
+        }
+        None => None,
+    };
+    let metadata = author::sign(&unsigned.family, &[signers.trainer, signers.approver])?;
+    Ok(Release { role: family.to_string(), metadata, targets_metadata, manifest: unsigned.manifest })
+}
+
+/// Returns what trainer and approver sign to release `bundle`, each where the own key is; for a new family the targets
+/// key too. `keys` are the public halves of trainer and approver, needed for a new family only.
+///
+/// # Errors
+/// [`ReleaseError`] when the current metadata cannot be read, the family is new and has no keys, or the version exists
+/// already.
+pub fn unsigned(
+    bundle: &Bundle,
+    hardware: &[String],
+    current: &Current,
+    keys: Option<&[TufKey; 2]>,
+    now: u64,
+) -> Result<Unsigned, ReleaseError> {
     let manifest = &bundle.manifest;
     let bytes = manifest.to_bytes()?;
-    let role = manifest.family.to_string();
-    let targets_metadata = match &current.family {
-        Some(_) => None,
-        None => Some(delegate(&manifest.family, &current.targets, signers, now)?),
-    };
     let expires = now + FAMILY_DAYS * DAY_S;
-    let mut targets = match &current.family {
-        Some(old) => author::next(&read_targets(&role, old)?, expires),
-        None => Targets::new(1, expires),
+    let (delegating, mut targets) = match &current.family {
+        Some(old) => (None, author::next(&read_targets(manifest.family.as_str(), old)?, expires)),
+        None => {
+            let keys = keys.ok_or_else(|| ReleaseError::NoKeys(manifest.family.clone()))?;
+            (Some(delegate(&manifest.family, &current.targets, keys, now)?), Targets::new(1, expires))
+        }
     };
     let path = manifest.target_path();
     let entry = TargetFile::of(&bytes, Some(custom(manifest, hardware)));
@@ -103,8 +144,7 @@ pub fn release(
     for (blob, content) in manifest.blobs.iter().zip(&bundle.contents) {
         targets.targets.insert(blob.target_path(), TargetFile::of(content, None));
     }
-    let metadata = author::sign(&targets, &[signers.trainer, signers.approver])?;
-    Ok(Release { role, metadata, targets_metadata, manifest: bytes })
+    Ok(Unsigned { targets: delegating, family: targets, manifest: bytes })
 }
 
 /// Returns the custom section that both repositories must agree on.
@@ -116,15 +156,13 @@ fn custom(manifest: &Manifest, hardware: &[String]) -> serde_json::Value {
     })
 }
 
-fn delegate(family: &Family, current: &[u8], signers: &Signers<'_>, now: u64) -> Result<Vec<u8>, ReleaseError> {
-    let targets_key = signers.targets.ok_or_else(|| ReleaseError::NewFamily(family.clone()))?;
+fn delegate(family: &Family, current: &[u8], keys: &[TufKey; 2], now: u64) -> Result<Targets, ReleaseError> {
     let mut targets = author::next(&read_targets("targets", current)?, now + TARGETS_DAYS * DAY_S);
     // The family's manifests, and blobs by their digest: 64 hexadecimal digits. Content cannot clash.
     let manifests = format!("{family}-v*.manifest.json");
     let blobs = "?".repeat(64);
-    let keys = [signers.trainer.key(), signers.approver.key()];
-    targets.delegate(family.as_str(), &keys, FAMILY_THRESHOLD, &[&manifests, &blobs], false);
-    Ok(author::sign(&targets, &[targets_key])?)
+    targets.delegate(family.as_str(), keys, FAMILY_THRESHOLD, &[&manifests, &blobs], false);
+    Ok(targets)
 }
 
 /// Reads published targets metadata to continue it; the plane and every device check its signatures.

@@ -38,7 +38,10 @@ pub async fn export(client: &Client, bundle: &BundleRef, root: Option<Vec<u8>>, 
     let released = look_up(client, &root, &target_path(bundle)).await?.ok_or_else(|| {
         Failure::error(format!("{bundle} is not released\n  hint: `pinnace bundle ls` lists what is"))
     })?;
-    let bytes = fetch(client, &released.file_name(), released.length(), Digest(*released.sha256())).await?;
+    let sha256 = released.sha256().map(Digest).ok_or_else(|| {
+        Failure::error(format!("{bundle} is released without a SHA-256\n  hint: publish it with `pinnace publish`"))
+    })?;
+    let bytes = fetch(client, &released.file_name(), released.length(), sha256).await?;
     let manifest = Manifest::parse(&bytes)?;
     let mut contents = Vec::with_capacity(manifest.blobs.len());
     for blob in &manifest.blobs {

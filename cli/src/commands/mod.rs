@@ -2,9 +2,11 @@
 pub mod broker;
 pub mod bundle;
 pub mod device;
+pub mod doctor;
 pub mod drift;
 pub mod events;
 pub mod export;
+pub mod keys;
 pub mod publish;
 pub mod rollout;
 pub mod train;
@@ -25,4 +27,9 @@ pub async fn asked_to_stop() {
         _ = tokio::signal::ctrl_c() => {}
         () = terminate => {}
     }
+}
+
+/// Returns the present, seconds since 1970.
+pub fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }

@@ -172,6 +172,7 @@ impl Source for Watched {
             version: format!("{} (simulated)", env!("CARGO_PKG_VERSION")),
             development_keys: false,
             broker_connected: true,
+            roles: Vec::new(),
             complaints: Vec::new(),
         }
     }

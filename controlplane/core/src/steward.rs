@@ -181,6 +181,15 @@ impl Steward {
         then
     }
 
+    /// Returns the effects that sign every device's present target afresh: the director's key or root changed.
+    pub fn reassert_all(&self) -> impl Iterator<Item = Effect> {
+        self.devices.values().map(|device| Effect::Reassert {
+            device: device.id.clone(),
+            nonce: device.nonce.clone(),
+            assignment: self.assignment(device),
+        })
+    }
+
     /// Takes one event in. May be called several times with the same step: rows and effects are added at its end.
     pub fn handle(&mut self, now: Now, event: Event<'_>, out: &mut Step) {
         self.now_ms = self.clock.read(now).max(self.now_ms);

@@ -611,6 +611,7 @@ impl Source for Sample {
             version: "0.1.0".into(),
             development_keys: true,
             broker_connected: self.healthy,
+            roles: Vec::new(),
             complaints,
         }
     }

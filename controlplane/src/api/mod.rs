@@ -3,6 +3,8 @@ mod auth;
 pub mod body;
 mod events;
 mod fleet;
+mod keys;
+mod metrics;
 pub mod problem;
 mod releases;
 mod rollouts;
@@ -49,6 +51,9 @@ pub fn routes(state: AppState, pages: Router) -> Router {
         .route("/v1/bundles", get(fleet::bundles))
         .route("/v1/bundles/{family}/{version}/drift", get(fleet::drift))
         .route("/v1/events", get(events::list))
+        .route("/metrics", get(metrics::metrics))
+        .route("/v1/keys", get(keys::show))
+        .route("/v1/director/{name}", get(keys::director_root))
         .route("/v1/repository", get(releases::repository))
         .route(&format!("{METADATA_PATH}{{name}}"), get(releases::metadata))
         .route(&format!("{TARGETS_PATH}{{*name}}"), get(releases::target))
@@ -57,6 +62,7 @@ pub fn routes(state: AppState, pages: Router) -> Router {
     let slow = Router::new()
         .route("/v1/blobs/{sha256}", put(releases::put_blob).get(releases::has_blob).layer(DefaultBodyLimit::disable()))
         .route("/v1/releases", post(releases::publish).layer(DefaultBodyLimit::max(limits::RELEASE_BODY_MAX_BYTES)))
+        .route("/v1/keys", post(keys::publish).layer(DefaultBodyLimit::max(limits::RELEASE_BODY_MAX_BYTES)))
         .route("/v1/events/stream", get(events::stream));
     let doors = from_fn_with_state(state.clone(), auth::doors);
     let guarded = quick.merge(slow).with_state(state.clone()).merge(pages).fallback(nothing_here).layer(doors);

@@ -65,6 +65,12 @@ pub(super) async fn has_blob(
     Ok(Json(BlobReply { sha256, length }))
 }
 
+/// The plane lacks a key: its hint says which file to put where.
+pub(super) fn key_problem(error: &crate::keys::KeyError) -> Problem {
+    tracing::error!(%error, "the repository cannot be signed");
+    Problem::new(StatusCode::CONFLICT, "missing-key", &error.to_string())
+}
+
 fn release_problem(error: ReleaseError) -> Problem {
     let text = error.to_string();
     match error {
@@ -75,6 +81,7 @@ fn release_problem(error: ReleaseError) -> Problem {
         ReleaseError::NotReleased { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not-released", &text),
         ReleaseError::Manifest(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "manifest", &text),
         ReleaseError::Blob(inner) => blob_problem(inner),
+        ReleaseError::Key(inner) => key_problem(&inner),
     }
 }
 

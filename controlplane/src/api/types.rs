@@ -4,6 +4,9 @@ use pinnace_controlplane_core::policy::RolloutPolicy;
 use pinnace_protocol::ids::{BundleRef, DeviceId, Digest, Family, RolloutId, TenantId};
 use serde::{Deserialize, Serialize};
 
+use crate::ceremony::Repository;
+use crate::registry::status::RoleStatus;
+
 /// `POST /v1/invites`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -85,6 +88,37 @@ pub struct ReleaseReply {
     pub timestamp: u64,
 }
 
+/// `POST /v1/keys`: signed metadata that change keys or expiry, as `pinnace keys publish` puts them together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysRequest {
+    /// Whose metadata these are.
+    pub repository: Repository,
+    /// The documents: a root, targets, families.
+    pub documents: Vec<SignedDocument>,
+}
+
+/// One signed document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedDocument {
+    /// `root`, `targets` or a family.
+    pub role: String,
+    /// The document, base64.
+    pub metadata: String,
+}
+
+/// `GET /v1/keys`, and the answer to `POST /v1/keys`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysReply {
+    /// All roles of both repositories.
+    pub roles: Vec<RoleStatus>,
+    /// Whether offline keys lie beside the plane.
+    pub development_keys: bool,
+    /// The plane's clock, seconds since 1970.
+    pub now: u64,
+}
+
 /// `PUT /v1/blobs/{sha256}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobReply {
@@ -142,6 +176,9 @@ pub struct HealthReply {
     pub development_keys: bool,
     /// Whether the broker is connected.
     pub broker_connected: bool,
+    /// Roles of both repositories, with their expiry.
+    #[serde(default)]
+    pub roles: Vec<RoleStatus>,
     /// Sentences about what is not well.
     pub complaints: Vec<String>,
 }

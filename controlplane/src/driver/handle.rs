@@ -5,7 +5,7 @@ use pinnace_controlplane_core::Steward;
 use pinnace_controlplane_core::api::{Command, Done, Refusal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::registry::{Candidate, release::Judged};
+use crate::registry::{Candidate, DirectorRoots, release::Judged};
 use crate::store::{Admission, Extra};
 
 /// Says why the driver did not do it.
@@ -33,6 +33,8 @@ pub(super) enum Request {
     Publish { judged: Box<Judged>, reply: oneshot::Sender<Result<(), DriverError>> },
     /// New online metadata.
     Refresh { candidate: Candidate, reply: oneshot::Sender<Result<(), DriverError>> },
+    /// A new root of the director, found sound.
+    DirectorRoot { roots: Arc<DirectorRoots>, reply: oneshot::Sender<Result<(), DriverError>> },
     /// A device to let in.
     Admit { admission: Box<Admission>, labels: Vec<String>, reply: oneshot::Sender<Result<(), DriverError>> },
     /// Something only the store must know.
@@ -81,6 +83,14 @@ impl DriverHandle {
         self.ask(|reply| Request::Refresh { candidate, reply }).await
     }
 
+    /// Makes a new root of the director durable, signs with its key from then on, and sends it to every device.
+    ///
+    /// # Errors
+    /// [`DriverError::Stopped`].
+    pub async fn director_root(&self, roots: Arc<DirectorRoots>) -> Result<(), DriverError> {
+        self.ask(|reply| Request::DirectorRoot { roots, reply }).await
+    }
+
     /// Lets a device in, using up its invitation in the same transaction.
     ///
     /// # Errors
@@ -119,4 +129,5 @@ pub(super) struct Waiting {
     pub(super) commands: std::collections::BTreeMap<u64, oneshot::Sender<Result<Done, DriverError>>>,
     pub(super) durable: Vec<oneshot::Sender<Result<(), DriverError>>>,
     pub(super) adopt: Option<Arc<crate::registry::Published>>,
+    pub(super) adopt_director: Option<Arc<DirectorRoots>>,
 }

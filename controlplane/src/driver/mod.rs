@@ -17,6 +17,8 @@ use pinnace_protocol::ids::{DeviceId, TenantId};
 use pinnace_protocol::message;
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
 use pinnace_protocol::topic::Down;
+use pinnace_protocol::trust::metadata::ROOT;
+use pinnace_protocol::trust::names::metadata_name;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +26,7 @@ use crate::director::Director;
 use crate::limits;
 use crate::link::{FromLink, Keyring, UpMessage};
 use crate::outbox::{AckToken, Outbox};
-use crate::registry::{Candidate, IMAGE, Registry};
+use crate::registry::{Candidate, DIRECTOR, IMAGE, Registry};
 use crate::store::{Extra, StoreError, Writer};
 
 pub use handle::{DriverError, DriverHandle};
@@ -119,7 +121,10 @@ impl Turn {
     /// Returns whether more may share this transaction. New metadata end it: the next release builds on them.
     fn takes_more(&self) -> bool {
         let work = self.events + self.extras.len() as u64;
-        work > 0 && work < limits::BATCH_EVENTS as u64 && self.waiting.adopt.is_none()
+        work > 0
+            && work < limits::BATCH_EVENTS as u64
+            && self.waiting.adopt.is_none()
+            && self.waiting.adopt_director.is_none()
     }
 
     /// Returns whether this transaction uses an invitation up already.
@@ -196,7 +201,10 @@ impl Driver {
             FromLink::Message { device, message, ack } => {
                 let device = &device;
                 match message.as_ref() {
-                    UpMessage::Hello(message) => self.handle(&Event::Hello { device, message }, turn),
+                    UpMessage::Hello(message) => {
+                        self.parts.director.heard(device, message.director_root);
+                        self.handle(&Event::Hello { device, message }, turn);
+                    }
                     UpMessage::Report(message) => self.handle(&Event::Report { device, message }, turn),
                     UpMessage::Window(message) => self.handle(&Event::Window { device, message }, turn),
                     UpMessage::Log(log) => self.log(device, &log.lines),
@@ -239,6 +247,15 @@ impl Driver {
                 Self::take_candidate(candidate, turn);
                 turn.waiting.durable.push(reply);
             }
+            Request::DirectorRoot { roots, reply } => {
+                let name = metadata_name(ROOT, Some(roots.newest().header.version));
+                let files = vec![(name, roots.newest_bytes().to_vec())];
+                turn.extras.push(Extra::Metadata { repository: DIRECTOR, files, drop: Vec::new() });
+                turn.waiting.adopt_director = Some(roots);
+                turn.waiting.durable.push(reply);
+                // What the old key signed is refused from the moment that a device knows the new root.
+                turn.step.then.extend(self.steward.reassert_all());
+            }
             Request::Admit { admission, labels, reply } => {
                 // Only this task uses invitations up, so what is open now is open when the transaction is written.
                 if turn.uses(&admission.token)
@@ -277,6 +294,9 @@ impl Driver {
         self.parts.counters.events.fetch_add(turn.events, Ordering::Relaxed);
         if let Some(published) = turn.waiting.adopt.take() {
             self.parts.registry.adopt(published);
+        }
+        if let Some(roots) = turn.waiting.adopt_director.take() {
+            self.parts.registry.adopt_director(roots);
         }
         for extra in &turn.extras {
             // In their order: a device may be let in and sent away in one transaction.

@@ -2,32 +2,50 @@
 //!
 //! What is published is one immutable [`Published`]; a release is judged against a copy of it exactly as a device would
 //! ([`release`]), and only after the new metadata is durable does the copy take its place.
-pub mod ceremony;
+mod director_roots;
 mod published;
 pub mod release;
+pub mod rotation;
+pub mod status;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use pinnace_protocol::trust::{SigningKey, Snapshot, TrustError, author};
+use pinnace_protocol::trust::limits::ROOT_MAX_BYTES;
+use pinnace_protocol::trust::metadata::{ROOT, SNAPSHOT, TIMESTAMP};
+use pinnace_protocol::trust::names::metadata_name;
+use pinnace_protocol::trust::{Envelope, Root, Snapshot, TrustError, author};
 
 use crate::blobs::Blobs;
-use crate::keys::{KeyError, KeySet, Online};
+use crate::keys::{KeyError, KeySet};
 use crate::limits::{METADATA_VERSIONS_KEPT, REFRESH_PART, SNAPSHOT_LIFE_S, TIMESTAMP_LIFE_S};
 
+pub use director_roots::DirectorRoots;
 pub use published::{Published, Target};
 pub use release::{Candidate, Release, ReleaseError};
+pub use rotation::{Rotation, RotationError};
 
 /// Name of the image repository in the store.
 pub const IMAGE: &str = "image";
 /// Name of the director repository in the store; it holds roots only, the rest is signed per device.
 pub const DIRECTOR: &str = "director";
 
+/// Says why snapshot and timestamp cannot be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum OnlineError {
+    /// A document cannot be read or written.
+    #[error("online metadata: {0}\n  hint: this is a fault of the program; please report it")]
+    Trust(#[from] TrustError),
+    /// The plane does not hold the key that the root names.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
 /// The registry; shared by the API, the device API and the frames.
 pub struct Registry {
     blobs: Blobs,
-    snapshot_key: SigningKey,
-    timestamp_key: SigningKey,
+    keys: KeySet,
     published: RwLock<Arc<Published>>,
+    director: RwLock<Arc<DirectorRoots>>,
     /// Held from judging a release until it is visible, so that two cannot be built on the same past.
     publishing: tokio::sync::Mutex<()>,
 }
@@ -36,15 +54,33 @@ impl Registry {
     /// Opens the registry over published metadata.
     ///
     /// # Errors
-    /// [`KeyError`] when an online key is missing or damaged.
-    pub fn new(blobs: Blobs, keys: &KeySet, published: Published) -> Result<Self, KeyError> {
+    /// [`KeyError`] when an online key that the root names is missing or damaged.
+    pub fn new(blobs: Blobs, keys: &KeySet, published: Published, director: DirectorRoots) -> Result<Self, KeyError> {
+        for role in [SNAPSHOT, TIMESTAMP] {
+            keys.online_of(published.root(), role)?;
+        }
         Ok(Self {
             blobs,
-            snapshot_key: keys.online(Online::Snapshot)?,
-            timestamp_key: keys.online(Online::Timestamp)?,
+            keys: keys.clone(),
             published: RwLock::new(Arc::new(published)),
+            director: RwLock::new(Arc::new(director)),
             publishing: tokio::sync::Mutex::new(()),
         })
+    }
+
+    /// Returns the director's roots and key.
+    pub fn director(&self) -> Arc<DirectorRoots> {
+        self.director.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes a new director root count; it must be durable.
+    pub fn adopt_director(&self, roots: Arc<DirectorRoots>) {
+        *self.director.write().unwrap_or_else(PoisonError::into_inner) = roots;
+    }
+
+    /// Returns the keys that lie beside the plane.
+    pub const fn keys(&self) -> &KeySet {
+        &self.keys
     }
 
     /// Returns what is published now.
@@ -70,8 +106,8 @@ impl Registry {
     /// Returns new online metadata when less than a third of its life is left at `now`, seconds since 1970.
     ///
     /// # Errors
-    /// [`TrustError`] when the new documents cannot be written.
-    pub fn refreshed(&self, now: u64) -> Result<Option<Candidate>, TrustError> {
+    /// [`OnlineError`] when the new documents cannot be signed.
+    pub fn refreshed(&self, now: u64) -> Result<Option<Candidate>, OnlineError> {
         let published = self.published();
         let due = |expires: u64, life: u64| expires.saturating_sub(now) < life / REFRESH_PART;
         if !due(published.timestamp().header.expires, TIMESTAMP_LIFE_S)
@@ -79,17 +115,31 @@ impl Registry {
         {
             return Ok(None);
         }
-        self.next(&published, &[], now).map(Some)
+        self.next(&published, None, &[], now).map(Some)
     }
 
-    /// Builds the next publication in memory; nothing becomes visible.
-    fn next(&self, previous: &Published, roles: &[(&str, &[u8])], now: u64) -> Result<Candidate, TrustError> {
-        let new = author::publish(
+    /// Builds the next publication in memory; nothing becomes visible. A new root names the keys that sign it.
+    fn next(
+        &self,
+        previous: &Published,
+        root: Option<&[u8]>,
+        roles: &[(&str, &[u8])],
+        now: u64,
+    ) -> Result<Candidate, OnlineError> {
+        let new_root =
+            root.map(|bytes| Envelope::parse(ROOT, bytes, ROOT_MAX_BYTES)?.body::<Root>(ROOT)).transpose()?;
+        let names = new_root.as_ref().unwrap_or_else(|| previous.root());
+        let (snapshot_key, timestamp_key) =
+            (self.keys.online_of(names, SNAPSHOT)?, self.keys.online_of(names, TIMESTAMP)?);
+        let mut new = author::publish(
             Some((previous.snapshot(), previous.timestamp())),
             roles,
-            (&self.snapshot_key, now + SNAPSHOT_LIFE_S),
-            (&self.timestamp_key, now + TIMESTAMP_LIFE_S),
+            (&snapshot_key, now + SNAPSHOT_LIFE_S),
+            (&timestamp_key, now + TIMESTAMP_LIFE_S),
         )?;
+        if let (Some(bytes), Some(body)) = (root, &new_root) {
+            new.files.insert(0, (metadata_name(ROOT, Some(body.header.version)), bytes.to_vec()));
+        }
         let mut files = previous.files().clone();
         files.extend(new.files.iter().map(|(name, bytes)| (name.clone(), bytes.clone().into())));
         let old: Vec<String> = files.keys().filter(|name| is_old(name, &new.snapshot)).cloned().collect();

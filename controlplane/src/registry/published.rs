@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use pinnace_protocol::ids::Digest;
 use pinnace_protocol::limits as wire;
-use pinnace_protocol::trust::limits::{ROOT_ROTATIONS_MAX, SNAPSHOT_MAX_BYTES, TARGETS_MAX_BYTES, TIMESTAMP_MAX_BYTES};
-use pinnace_protocol::trust::metadata::{SNAPSHOT, TARGETS, TIMESTAMP};
+use pinnace_protocol::trust::delegation::Delegations;
+use pinnace_protocol::trust::limits::{ROOT_MAX_BYTES, SNAPSHOT_MAX_BYTES, TARGETS_MAX_BYTES, TIMESTAMP_MAX_BYTES};
+use pinnace_protocol::trust::metadata::{Header, ROOT, SNAPSHOT, TARGETS, TIMESTAMP};
 use pinnace_protocol::trust::names::{metadata_name, target_name};
-use pinnace_protocol::trust::{Body, Envelope, Snapshot, Targets, Timestamp, TrustError};
+use pinnace_protocol::trust::{Body, Envelope, Root, Snapshot, Targets, Timestamp, TrustError};
 use serde_json::Value;
+
+use crate::limits::ROOTS_MAX;
 
 /// A released file.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,11 +32,16 @@ pub struct Target {
 #[derive(Debug, Clone)]
 pub struct Published {
     files: BTreeMap<String, Bytes>,
+    root: Root,
     timestamp: Timestamp,
     snapshot: Snapshot,
     /// By role, then path: two families may name the same blob.
     by_role: BTreeMap<String, BTreeMap<String, Target>>,
     lengths: BTreeMap<Digest, u64>,
+    /// Of each targets document: asked for by every page of the dashboard, so it is not parsed again.
+    headers: BTreeMap<String, Header>,
+    /// Whom the top-level targets trust.
+    delegations: Delegations,
 }
 
 fn read<T: Body>(files: &BTreeMap<String, Bytes>, role: &str, name: &str, cap: usize) -> Result<T, TrustError> {
@@ -47,13 +55,20 @@ impl Published {
     /// # Errors
     /// [`TrustError`] when a document is missing or malformed.
     pub fn load(files: BTreeMap<String, Bytes>) -> Result<Self, TrustError> {
+        let newest = newest_root(|name| files.contains_key(name));
+        let root: Root = read(&files, ROOT, &metadata_name(ROOT, Some(newest)), ROOT_MAX_BYTES)?;
         let timestamp: Timestamp = read(&files, TIMESTAMP, &metadata_name(TIMESTAMP, None), TIMESTAMP_MAX_BYTES)?;
         let version = timestamp.snapshot()?.version;
         let snapshot: Snapshot = read(&files, SNAPSHOT, &metadata_name(SNAPSHOT, Some(version)), SNAPSHOT_MAX_BYTES)?;
         let (mut by_role, mut lengths) = (BTreeMap::<String, BTreeMap<_, _>>::new(), BTreeMap::new());
+        let (mut headers, mut delegations) = (BTreeMap::new(), Delegations::default());
         for (key, pin) in &snapshot.meta {
             let role = key.strip_suffix(".json").unwrap_or(key);
             let targets: Targets = read(&files, role, &metadata_name(role, Some(pin.version)), TARGETS_MAX_BYTES)?;
+            headers.insert(role.to_owned(), targets.header);
+            if role == TARGETS {
+                delegations = targets.delegations.unwrap_or_default();
+            }
             for (path, file) in targets.targets {
                 let Some(sha256) = file.sha256().map(Digest) else { continue };
                 lengths.insert(sha256, file.length);
@@ -62,7 +77,7 @@ impl Published {
                 by_role.entry(role.into()).or_default().insert(path, target);
             }
         }
-        Ok(Self { files, timestamp, snapshot, by_role, lengths })
+        Ok(Self { files, root, timestamp, snapshot, by_role, lengths, headers, delegations })
     }
 
     /// Returns all metadata files by name.
@@ -73,6 +88,11 @@ impl Published {
     /// Returns a metadata file.
     pub fn metadata(&self, name: &str) -> Option<Bytes> {
         self.files.get(name).cloned()
+    }
+
+    /// Returns the newest root.
+    pub const fn root(&self) -> &Root {
+        &self.root
     }
 
     /// Returns the published timestamp.
@@ -120,21 +140,33 @@ impl Published {
         self.snapshot.pin(role).map_or(0, |pin| pin.version)
     }
 
-    /// Returns the top-level targets document.
+    /// Returns version and expiry of a role's targets document.
+    pub fn header_of(&self, role: &str) -> Option<&Header> {
+        self.headers.get(role)
+    }
+
+    /// Returns whom the top-level targets trust.
+    pub const fn delegations(&self) -> &Delegations {
+        &self.delegations
+    }
+
+    /// Returns a role's targets document.
     ///
     /// # Errors
     /// [`TrustError`] when it is missing or malformed.
-    pub fn top_level(&self) -> Result<Targets, TrustError> {
-        read(&self.files, TARGETS, &metadata_name(TARGETS, Some(self.version_of(TARGETS))), TARGETS_MAX_BYTES)
+    pub fn targets_document(&self, role: &str) -> Result<Targets, TrustError> {
+        read(&self.files, role, &metadata_name(role, Some(self.version_of(role))), TARGETS_MAX_BYTES)
     }
 
     /// Returns the newest root's version.
-    pub fn root_version(&self) -> u64 {
-        (1..=ROOT_ROTATIONS_MAX as u64)
-            .take_while(|version| self.files.contains_key(&metadata_name("root", Some(*version))))
-            .last()
-            .unwrap_or(0)
+    pub const fn root_version(&self) -> u64 {
+        self.root.header.version
     }
+}
+
+/// Returns the version of the newest root in an unbroken line from the first; 0 when there is none.
+pub(super) fn newest_root(is_there: impl Fn(&str) -> bool) -> u64 {
+    (1..=ROOTS_MAX).take_while(|version| is_there(&metadata_name(ROOT, Some(*version)))).last().unwrap_or(0)
 }
 
 /// Returns the chunk length of a blob of `length` bytes: the one rule of [`pinnace_protocol::manifest::Blob::describe`].

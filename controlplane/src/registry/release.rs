@@ -14,14 +14,15 @@ use pinnace_protocol::trust::{
 };
 use serde_json::Value;
 
-use super::Registry;
 use super::published::{Published, chunk_of};
+use super::{OnlineError, Registry};
 use crate::blobs::BlobError;
+use crate::keys::KeyError;
 
 /// Bytes of a reference profile: it is kept in one row.
 const PROFILE_MAX_BYTES: u64 = 1024 * 1024;
 /// How the target paths of manifests end.
-const MANIFEST_SUFFIX: &str = ".manifest.json";
+pub(super) const MANIFEST_SUFFIX: &str = ".manifest.json";
 
 /// A release as offered: signed metadata and the manifest; the blobs were uploaded before.
 #[derive(Debug, Clone)]
@@ -109,9 +110,21 @@ pub enum ReleaseError {
         /// What is wrong.
         why: String,
     },
+    /// The plane cannot sign snapshot and timestamp.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The disk failed.
     #[error(transparent)]
     Blob(#[from] BlobError),
+}
+
+impl From<OnlineError> for ReleaseError {
+    fn from(error: OnlineError) -> Self {
+        match error {
+            OnlineError::Trust(fault) => Self::Trust(fault),
+            OnlineError::Key(fault) => Self::Key(fault),
+        }
+    }
 }
 
 impl Registry {
@@ -131,7 +144,7 @@ impl Registry {
             roles.push((TARGETS, targets));
         }
         roles.push((role, &release.family_metadata));
-        let candidate = self.next(&published, &roles, now)?;
+        let candidate = self.next(&published, None, &roles, now)?;
         let released = as_a_device(&candidate.published, &manifest.target_path(), now)?;
         if release.targets_metadata.is_some() {
             // New keys of a family must not strand what the others released.
@@ -255,10 +268,23 @@ fn check_delegations(published: &Published, offered: &Targets, bundle: &BundleRe
 
 /// Looks the manifest up with the client that devices use, from the first root on.
 fn as_a_device(published: &Published, path: &str, now: u64) -> Result<VerifiedTarget, ReleaseError> {
+    let mut client = ImageClient::new(from_first_root(published)?, Floors::default(), now);
+    look_up(&mut client, published, path)
+}
+
+/// Returns the state of a device that knows only the first root.
+pub(super) fn from_first_root(published: &Published) -> Result<TrustedState, TrustError> {
     let first = metadata_name(ROOT, Some(1));
     let root = published.metadata(&first).ok_or(TrustError::Missing { what: first })?;
-    let state = TrustedState::load(&root, BTreeMap::new())?;
-    let mut client = ImageClient::new(state, Floors::default(), now);
+    TrustedState::load(&root, BTreeMap::new())
+}
+
+/// Looks a target up in a publication.
+pub(super) fn look_up(
+    client: &mut ImageClient,
+    published: &Published,
+    path: &str,
+) -> Result<VerifiedTarget, ReleaseError> {
     // Each turn loads one document: the roots, the four roles, one family.
     for _ in 0..=published.files().len() + 1 {
         match client.find(path) {

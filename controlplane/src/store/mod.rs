@@ -100,5 +100,20 @@ pub async fn open(path: &Path) -> Result<(Writer, Reader), StoreError> {
     Ok((writer, Reader::new(pool)))
 }
 
+/// Opens the database in `path` for reading alone; it may belong to a running plane.
+///
+/// # Errors
+/// [`StoreError`] when it is missing or no database.
+pub async fn open_to_read(path: &Path) -> Result<Reader, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(Duration::from_millis(BUSY_MS))
+        .disable_statement_logging();
+    let pool: SqlitePool =
+        SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(sql("open for reading"))?;
+    Ok(Reader::new(pool))
+}
+
 #[cfg(test)]
 mod tests;

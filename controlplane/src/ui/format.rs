@@ -63,6 +63,12 @@ pub fn instant(at_ms: u64) -> String {
     at.map(|t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default()
 }
 
+/// Returns a day in UTC, from seconds since 1970; empty when it is beyond what can be written.
+pub fn day(unix_s: u64) -> String {
+    let at = i64::try_from(unix_s).ok().and_then(|s| Timestamp::from_second(s).ok());
+    at.map(|t| t.strftime("%Y-%m-%d").to_string()).unwrap_or_default()
+}
+
 /// Returns a time of the steward as a machine-readable text.
 fn machine(at_ms: u64) -> String {
     let at = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());

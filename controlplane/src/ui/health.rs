@@ -1,11 +1,12 @@
 //! `/health`: whether the plane is well, its keys, and what it counted.
 use maud::{Markup, html};
 
-use super::format::{count, span};
+use super::format::{count, day, span};
 use super::icons::Icon;
 use super::parts::{self, pair};
 use super::status::{Tone, badge};
 use crate::api::types::{HealthReply, StatsReply};
+use crate::registry::status::{Expiry, RoleStatus};
 
 /// Draws the page.
 pub fn page(health: &HealthReply, stats: &StatsReply, refused: u64) -> Markup {
@@ -81,10 +82,39 @@ fn keys(health: &HealthReply) -> Markup {
                     "This plane was started for development: the keys that release models lie in its data directory. Devices still verify "
                     "everything, but whoever takes this machine can sign what they accept."
                 }
-                p { "For production, move the offline keys to the machine or token of the people who release models, and publish from there:" }
-                (parts::command("pinnace publish <bundle> --keys <folder-of-the-offline-keys>"))
+                p { "For production, hold a ceremony before devices join: the offline keys are made where they stay, and only signatures travel:" }
+                (parts::command("pinnace keys init --help"))
             } @else {
                 p { "The keys that release models are not on this machine. It holds only what it needs online: snapshot, timestamp, director and its own message key." }
+            }
+            @if !health.roles.is_empty() { (roles(&health.roles)) }
+            p { "Who holds which key, and where:" }
+            (parts::command("pinnace keys show"))
+            p { "Draft a new version of a role, with other keys or a later end; then sign it where its keys are:" }
+            (parts::command("pinnace keys rotate <role>"))
+        }
+    }
+}
+
+fn roles(roles: &[RoleStatus]) -> Markup {
+    let state = |role: &RoleStatus| match role.expiry {
+        _ if role.expires == 0 => html! { span class="quiet" { "signed for each device" } },
+        Expiry::Fine => badge(Tone::Good, Icon::Check, &day(role.expires)),
+        Expiry::Soon => badge(Tone::Warn, Icon::Alert, &format!("{}, soon", day(role.expires))),
+        Expiry::Expired => badge(Tone::Bad, Icon::Cross, &format!("{}, expired", day(role.expires))),
+    };
+    html! {
+        table class="plain" {
+            thead { tr { th scope="col" { "Role" } th scope="col" class="num" { "Version" } th scope="col" class="num" { "Keys" } th scope="col" { "Expires" } } }
+            tbody {
+                @for role in roles {
+                    tr {
+                        th scope="row" { (role.name()) }
+                        td class="num" { @if role.version > 0 { (role.version) } @else { "-" } }
+                        td class="num" { (role.threshold) " of " (role.keys.len()) }
+                        td { (state(role)) }
+                    }
+                }
             }
         }
     }

@@ -3,10 +3,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
-use super::assets;
 use super::icons::{self, Icon};
+use super::{assets, format};
 use crate::api::problem::Problem;
 use crate::api::types::HealthReply;
+use crate::registry::status::Expiry;
 
 /// The places of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,10 +99,42 @@ fn banner(health: &HealthReply) -> Markup {
                 }
             }
         }
+        (expiries(health))
         @if !health.healthy {
             p class="banner bad" role="alert" {
                 (Icon::Cross.draw())
                 span { strong { "Not well. " } (health.complaints.join("; ")) ". " a href="/health" { "Health" } }
+            }
+        }
+    }
+}
+
+/// Says which signed metadata end soon or have ended. What makes the plane unwell is said by its own banner too.
+fn expiries(health: &HealthReply) -> Markup {
+    let names = |expiry: Expiry| {
+        let of = health.roles.iter().filter(|role| role.expiry == expiry);
+        of.map(|role| format!("{} ({})", role.name(), format::day(role.expires))).collect::<Vec<_>>().join(", ")
+    };
+    let (expired, soon) = (names(Expiry::Expired), names(Expiry::Soon));
+    html! {
+        @if !expired.is_empty() {
+            p class="banner bad" role="alert" {
+                (Icon::Cross.draw())
+                span {
+                    strong { "Expired. " }
+                    "Devices install nothing that depends on: " (expired) ". What runs keeps running. "
+                    a href="/health#keys" { "What to do" }
+                }
+            }
+        }
+        @if !soon.is_empty() {
+            p class="banner warn" {
+                (Icon::Alert.draw())
+                span {
+                    strong { "Expires soon. " }
+                    "Sign anew before the day comes: " (soon) ". "
+                    a href="/health#keys" { "What to do" }
+                }
             }
         }
     }
@@ -125,4 +158,40 @@ pub fn refusal(problem: &Problem, place: Place, health: &HealthReply) -> Respons
         }
     };
     (status, document(&Page { place, title, scripts: &[], body }, health)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::status::RoleStatus;
+
+    #[test]
+    fn the_banner_names_what_ends_and_is_quiet_otherwise() {
+        let role = |role: &str, expiry| RoleStatus {
+            repository: "image".into(),
+            role: role.into(),
+            version: 1,
+            expires: 1_800_000_000,
+            expiry,
+            threshold: 1,
+            keys: Vec::new(),
+        };
+        let mut health = HealthReply {
+            healthy: true,
+            tenant: pinnace_protocol::ids::TenantId::parse("acme").unwrap(),
+            version: "0".into(),
+            development_keys: false,
+            broker_connected: true,
+            roles: vec![role("root", Expiry::Fine), role("timestamp", Expiry::Fine)],
+            complaints: Vec::new(),
+        };
+        assert_eq!(banner(&health).into_string(), "");
+        health.roles.push(role("targets", Expiry::Soon));
+        let soon = banner(&health).into_string();
+        assert!(soon.contains("image targets (2027-01-15)") && soon.contains("banner warn"), "{soon}");
+        assert!(!soon.contains("image root"), "{soon}");
+        health.roles.push(role("rain", Expiry::Expired));
+        let expired = banner(&health).into_string();
+        assert!(expired.contains("role=\"alert\"") && expired.contains("image rain (2027-01-15)"), "{expired}");
+    }
 }

@@ -252,7 +252,8 @@ pub fn roots_after(roots: &[Vec<u8>], have: u64) -> &[Vec<u8>] {
     let rest = roots.get(known..).unwrap_or_default();
     let mut bytes = 0;
     let fits = rest.iter().take(DIRECTOR_ROOTS_MAX).take_while(|root| {
-        bytes += root.len();
+        // Quotes travel escaped.
+        bytes += root.len() + root.iter().filter(|byte| **byte == b'"').count();
         bytes <= DIRECTOR_ROOTS_BYTES
     });
     &rest[..fits.count()]

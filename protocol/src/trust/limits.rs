@@ -32,7 +32,7 @@ pub const FLOOR_RECORD_MAX_BYTES: usize = 256 * 1024;
 pub const DIRECTOR_BUNDLE_MAX_BYTES: usize = 64 * 1024;
 /// Director roots one bundle may carry: rotations a sleeping device may have missed.
 pub const DIRECTOR_ROOTS_MAX: usize = 16;
-/// Bytes of the roots in one director bundle, before they are quoted as JSON strings; the rest needs some 4 KB.
+/// Bytes of the roots in one director bundle, quoted as JSON strings; the rest needs some 4 KB.
 pub const DIRECTOR_ROOTS_BYTES: usize = 40 * 1024;
 /// Bytes a manifest may have.
 pub const MANIFEST_MAX_BYTES: u64 = 64 * 1024;

@@ -8,13 +8,26 @@ use crate::limits::{ROOT_LIFE_S, SNAPSHOT_LIFE_S, TARGETS_LIFE_S, TIMESTAMP_LIFE
 
 /// Says why the first metadata could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum CeremonyError {
+pub enum FirstMetadataError {
     /// A key is missing.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A document cannot be written.
-    #[error("first metadata: {0}\n  hint: this is a fault of the program; please report it")]
+    /// A document is not what the ceremony should have left, or cannot be written.
+    #[error(
+        "first metadata: {0}\n  hint: look at the folder `first` of the data directory; assemble it again with `pinnace keys publish`"
+    )]
     Trust(#[from] TrustError),
+    /// A ceremony was begun and not finished.
+    #[error("`{}` holds keys of a ceremony, but its signed metadata are not in this data directory\n  hint: put both signed drafts there with `pinnace keys publish DRAFT --data FOLDER`; or delete these keys to begin with a development set", .0.display())]
+    Unfinished(std::path::PathBuf),
+    /// A document of the ceremony is missing.
+    #[error("first metadata `{}`: {source}\n  hint: put the signed drafts of `pinnace keys init` there with `pinnace keys publish`, image and director both", path.display())]
+    Io {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system answered.
+        source: std::io::Error,
+    },
 }
 
 /// Files of both repositories.
@@ -29,8 +42,8 @@ pub struct FirstMetadata {
 /// Writes and signs the first metadata at `now`, seconds since 1970.
 ///
 /// # Errors
-/// [`CeremonyError`] when a key is missing.
-pub fn first_metadata(keys: &KeySet, now: u64) -> Result<FirstMetadata, CeremonyError> {
+/// [`FirstMetadataError`] when a key is missing.
+pub fn first_metadata(keys: &KeySet, now: u64) -> Result<FirstMetadata, FirstMetadataError> {
     let targets_key = keys.offline(&Offline::Targets)?;
     let (snapshot_key, timestamp_key) = (keys.online(Online::Snapshot)?, keys.online(Online::Timestamp)?);
     let root = root(keys, Offline::Root, [&targets_key, &snapshot_key, &timestamp_key], now)?;
@@ -55,7 +68,7 @@ fn root(
     role: fn(u8) -> Offline,
     [targets, snapshot, timestamp]: [&SigningKey; 3],
     now: u64,
-) -> Result<Vec<u8>, CeremonyError> {
+) -> Result<Vec<u8>, FirstMetadataError> {
     let roots = (1..=ROOT_KEYS).map(|n| keys.offline(&role(n))).collect::<Result<Vec<_>, _>>()?;
     let public: Vec<TufKey> = roots.iter().map(Signer::key).collect();
     let root = Root::new(

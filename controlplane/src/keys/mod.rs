@@ -8,12 +8,21 @@
 //! A `.key` file holds 64 hexadecimal digits, the ed25519 seed; a `.p256.pem` file a P-256 key in PKCS#8, for the
 //! documents that third parties check with tools of their own. Both are readable by their owner alone. Real fleets keep
 //! `offline` on other machines; the plane itself opens an offline key only to write the first metadata.
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+//!
+//! An online key is found by what the root says, not by its file's name: a rotation puts the new key's file beside the
+//! old one, and the plane signs with the new one from the moment that the new root counts.
+mod files;
+
+use std::io;
 use std::path::{Path, PathBuf};
 
 use pinnace_protocol::ids::Family;
-use pinnace_protocol::trust::SigningKey;
+use pinnace_protocol::trust::metadata::{SNAPSHOT, TARGETS, TIMESTAMP};
+use pinnace_protocol::trust::{Root, Signer as _, SigningKey, TufKey};
+
+pub(crate) use files::write_private;
+use files::{ensure_seed, io_error, make_private_dir, read_seed};
+pub use files::{generate, key_files, public_path, read, read_public, write_public};
 
 /// Keys behind each root; [`ROOT_THRESHOLD`] of them sign.
 pub const ROOT_KEYS: u8 = 3;
@@ -38,6 +47,27 @@ pub enum KeyError {
     Malformed {
         /// The file.
         path: PathBuf,
+    },
+    /// The file is no public key.
+    #[error("`{}` does not hold a public ed25519 key: {why}\n  hint: it is the file FILE.pub that `pinnace keys generate FILE` wrote", path.display())]
+    NotPublic {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A key file is there already.
+    #[error("`{}` exists\n  hint: keys are never overwritten; choose another name", .0.display())]
+    Exists(PathBuf),
+    /// The plane does not hold the key that a root names for it.
+    #[error("no key file in `{}` is one that the root names for {role} ({wanted})\n  hint: put the key's file there, readable by its owner alone (`pinnace keys generate {}/{role}-2.key` makes one), or sign a root that names a key which is here", dir.display(), dir.display())]
+    NotHeld {
+        /// What the key is for.
+        role: String,
+        /// Ids of the keys that would do.
+        wanted: String,
+        /// Where they were looked for.
+        dir: PathBuf,
     },
     /// The system has no randomness.
     #[error("the system gives no random bytes: {0}\n  hint: the container may lack /dev/urandom or getrandom(2)")]
@@ -147,6 +177,73 @@ impl KeySet {
         read_seed(&self.online.join(role.file())).map(SigningKey::from_seed)
     }
 
+    /// Opens the set of a plane whose offline keys are elsewhere; makes the message key, which no root names.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn open_online(dir: &Path) -> Result<Self, KeyError> {
+        let set = Self::open(dir);
+        make_private_dir(dir)?;
+        make_private_dir(&set.online)?;
+        ensure_seed(&set.online.join(Online::Plane.file()))?;
+        Ok(set)
+    }
+
+    /// Returns the online key that a root names for a role.
+    ///
+    /// # Errors
+    /// [`KeyError::NotHeld`] when none of them is here; the error of a damaged file when there is one.
+    pub fn online_of(&self, root: &Root, role: &str) -> Result<SigningKey, KeyError> {
+        self.held(root, &[role])
+    }
+
+    /// Returns the one key that a director's root names for all that the plane signs.
+    ///
+    /// # Errors
+    /// As [`KeySet::online_of`].
+    pub fn director(&self, root: &Root) -> Result<SigningKey, KeyError> {
+        self.held(root, &[TIMESTAMP, SNAPSHOT, TARGETS])
+    }
+
+    fn held(&self, root: &Root, roles: &[&str]) -> Result<SigningKey, KeyError> {
+        let counts = |key: &SigningKey| {
+            let public = key.key().identity();
+            roles.iter().all(|role| {
+                let holders = root.roles.get(*role);
+                public.as_ref().is_some_and(|p| holders.is_some_and(|one| one.publics(&root.keys).contains(p)))
+            })
+        };
+        let mut damaged = None;
+        for path in key_files(&self.online)? {
+            match read_seed(&path).map(SigningKey::from_seed) {
+                Ok(key) if counts(&key) => return Ok(key),
+                Ok(_) => {}
+                Err(error) => damaged = damaged.or(Some(error)),
+            }
+        }
+        let role = match roles {
+            [role] => (*role).to_owned(),
+            _ => "director".to_owned(),
+        };
+        let ids = roles.first().and_then(|role| root.roles.get(*role)).map_or(&[][..], |one| &one.keyids);
+        let wanted = ids.iter().map(|id| crate::ceremony::short(id)).collect::<Vec<_>>().join(", ");
+        // A damaged file may be the one that is wanted.
+        Err(damaged.unwrap_or_else(|| KeyError::NotHeld { role, wanted, dir: self.online.clone() }))
+    }
+
+    /// Returns public keys and places of all key files here, e.g. `online/timestamp.key`; damaged ones are left out.
+    pub fn holdings(&self) -> Vec<(TufKey, String)> {
+        let mut found = Vec::new();
+        for (dir, name) in [(&self.online, "online"), (&self.offline, "offline")] {
+            for path in key_files(dir).unwrap_or_default() {
+                let Ok(seed) = read_seed(&path) else { continue };
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                found.push((SigningKey::from_seed(seed).key(), format!("{name}/{file}")));
+            }
+        }
+        found
+    }
+
     /// Returns the plane's message key, which seals acknowledgements.
     ///
     /// # Errors
@@ -196,45 +293,9 @@ impl KeySet {
     }
 }
 
-fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> KeyError + 'a {
-    move |source| KeyError::Io { what, path: path.to_path_buf(), source }
-}
-
-fn make_private_dir(dir: &Path) -> Result<(), KeyError> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error("create", dir))
-}
-
-/// Writes a fresh seed unless the file is there: whole or not at all, so that a crash cannot leave half a key.
-fn ensure_seed(path: &Path) -> Result<(), KeyError> {
-    if path.exists() {
-        return Ok(());
-    }
-    let mut seed = [0_u8; 32];
-    getrandom::fill(&mut seed).map_err(|e| KeyError::Random(e.to_string()))?;
-    write_private(path, format!("{}\n", hex::encode(seed)).as_bytes()).map_err(io_error("write", path))
-}
-
-/// Writes a file that only its owner may read, whole or not at all.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temp = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temp)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temp, path)?;
-    path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
-}
-
-fn read_seed(path: &Path) -> Result<[u8; 32], KeyError> {
-    let text = std::fs::read_to_string(path).map_err(io_error("read", path))?;
-    let mut seed = [0_u8; 32];
-    hex::decode_to_slice(text.trim_end(), &mut seed).map_err(|_| KeyError::Malformed { path: path.to_path_buf() })?;
-    Ok(seed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pinnace_protocol::trust::Signer as _;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
