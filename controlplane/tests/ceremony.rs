@@ -247,6 +247,8 @@ async fn every_role_of_the_image_repository_is_rotated_and_devices_follow() {
     std::fs::copy(people.path("new/timestamp.key"), data.join("keys/online/timestamp-2.key")).unwrap();
     publish(&plane, &both).await;
     assert!(device.find(&plane, RAIN, None).await.unwrap(), "floors of the stolen key are void");
+    let history = plane.get("/v1/events?limit=1").await.to_string();
+    assert!(history.contains("keys-changed") && history.contains("is replaced by"), "{history}");
     let forged = fast_forward(&plane, &stolen, 2_000_000).await;
     assert!(matches!(device.find(&plane, RAIN, Some(&forged)).await, Err(TrustError::Threshold { .. })));
     refused(&plane, &both, "conflict").await;

@@ -146,7 +146,7 @@ fn an_agent_follows_a_fleet_whose_every_key_is_replaced() {
         room.make(&new);
         room.rotate(
             &plane,
-            &format!("{role}.draft.json"),
+            &format!("new-{role}.draft.json"),
             &[role, "--remove", &old, "--add", &room.public(&new)],
             &roots,
         );
@@ -156,7 +156,7 @@ fn an_agent_follows_a_fleet_whose_every_key_is_replaced() {
     for role in ["root", "director-root"] {
         room.rotate(
             &plane,
-            &format!("{role}.draft.json"),
+            &format!("new-{role}.draft.json"),
             &[role, "--remove", &b, "--add", &d],
             &["a/root.key", "c/root.key"],
         );

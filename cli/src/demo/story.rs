@@ -155,7 +155,8 @@ impl Story {
             | EventKind::RollbackStuck
             | EventKind::DeviceFailed
             | EventKind::WindowRejected
-            | EventKind::RetrainWanted => true,
+            | EventKind::RetrainWanted
+            | EventKind::KeysChanged => true,
             // One line an interval would drown the rest: told when other features drift than before.
             EventKind::Drift => {
                 let words: String = event.text.chars().filter(|c| c.is_alphabetic()).collect();

@@ -139,6 +139,13 @@ pub enum Event<'a> {
     },
     /// A bundle was signed and stored.
     BundlePublished(Published<'a>),
+    /// New keys or a new expiry of a role were signed by the offline keys, judged and stored.
+    KeysChanged {
+        /// Who handed them in, for the history.
+        actor: &'a str,
+        /// What changed, in one sentence.
+        what: &'a str,
+    },
     /// A command; answered by exactly one [`Effect::Answer`].
     Command {
         /// Names the answer.

@@ -65,6 +65,8 @@ pub enum EventKind {
     RetrainWanted,
     /// A person opened the next wave by hand.
     WavePromoted,
+    /// Keys or the expiry of a role changed in one of the repositories.
+    KeysChanged,
 }
 
 /// A named value beside the sentence, for machines.

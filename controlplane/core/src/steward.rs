@@ -9,7 +9,7 @@ use pinnace_protocol::time::{Mono, Now};
 use crate::api::{Batch, Config, Effect, Event, Row, Step};
 use crate::bundle::Bundle;
 use crate::fleet::Device;
-use crate::history::{ChainError, Entry, EventKind, EventRecord, History, verify_chain};
+use crate::history::{ChainError, Entry, EventKind, EventRecord, History, cut, verify_chain};
 use crate::intervals::Intervals;
 use crate::rollout::Active;
 use crate::turn::Turn;
@@ -202,6 +202,10 @@ impl Steward {
             Event::Report { device, message } => self.on_report(&mut turn, device, message),
             Event::Window { device, message } => self.on_window(&mut turn, device, message),
             Event::BundlePublished(published) => self.on_published(&mut turn, &published),
+            Event::KeysChanged { actor, what } => {
+                let text = alloc::format!("{} changed keys: {}", cut(actor), cut(what));
+                self.record(&mut turn, Entry::new(EventKind::KeysChanged, text).by(actor));
+            }
             Event::Command { request, actor, command } => {
                 let result = self.on_command(&mut turn, actor, command);
                 turn.then.push(Effect::Answer { request, result });

@@ -12,8 +12,10 @@ use super::body::JsonBody;
 use super::driver_problem;
 use super::problem::Problem;
 use super::releases::key_problem;
+use super::rollouts::OPERATOR;
 use super::types::{KeysReply, KeysRequest};
 use crate::ceremony::Repository;
+use crate::driver::{KeysChange, NewKeys};
 use crate::limits::DRAFT_DOCUMENTS_MAX;
 use crate::registry::{Rotation, RotationError, status};
 use crate::state::AppState;
@@ -84,24 +86,21 @@ pub(super) async fn publish(
     // Until it counts or is refused: the next one is judged against it.
     let _turn = state.registry.lock().await;
     let now = state.clock.unix_s();
-    match (repository, rotation) {
-        (Repository::Image, rotation) => {
-            let candidate = state.registry.judge_rotation(&rotation, now).map_err(rotation_problem)?;
-            let root = candidate.published.root_version();
-            state.driver.refresh(candidate).await.map_err(driver_problem)?;
-            tracing::warn!(root, "new keys or a new expiry count in the image repository");
+    let change = match (repository, &rotation.root) {
+        (Repository::Image, _) => {
+            KeysChange::Image(state.registry.judge_rotation(&rotation, now).map_err(rotation_problem)?)
         }
-        (Repository::Director, Rotation { root: Some(root), targets }) if targets.is_empty() => {
-            let roots = state.registry.judge_director_root(&root, now).map_err(rotation_problem)?;
-            let root = roots.newest().header.version;
-            state.driver.director_root(roots).await.map_err(driver_problem)?;
-            tracing::warn!(root, "a new director root counts; it goes to every device");
+        (Repository::Director, Some(root)) if rotation.targets.is_empty() => {
+            KeysChange::Director(state.registry.judge_director_root(root, now).map_err(rotation_problem)?)
         }
         (Repository::Director, _) => {
             return Err(Problem::bad_request(
                 "the director takes a root and nothing else\n  hint: draft it with `pinnace keys rotate director`",
             ));
         }
-    }
+    };
+    let what = rotation.summary(&state.registry, repository).map_err(|e| Problem::unprocessable(&e.to_string()))?;
+    tracing::warn!(%what, "keys change");
+    state.driver.keys(NewKeys { actor: OPERATOR.into(), what, change }).await.map_err(driver_problem)?;
     Ok((StatusCode::CREATED, Json(reply(&state))))
 }

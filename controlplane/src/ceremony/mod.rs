@@ -23,7 +23,7 @@ pub use draft::{Document, Draft, Repository};
 pub use error::DraftError;
 pub use needs::{Need, NeededKey, Who};
 pub use signatures::Signatures;
-pub use words::describe;
+pub use words::{describe, summary};
 
 /// Digits of a key id that people read.
 const SHORT_ID: usize = 8;

@@ -41,6 +41,30 @@ pub fn describe(draft: &Draft, now: u64) -> Result<Vec<String>, DraftError> {
     Ok(lines.into_iter().map(|text| text.chars().map(printable).collect()).collect())
 }
 
+/// Returns what a draft changes in one sentence, for the history.
+///
+/// # Errors
+/// [`DraftError`] when a document cannot be read.
+pub fn summary(draft: &Draft) -> Result<String, DraftError> {
+    let mut parts = Vec::new();
+    for document in &draft.documents {
+        let mut lines = Vec::new();
+        match document.role.as_str() {
+            ROOT => root(draft, 0, &mut lines)?,
+            role => targets(draft, role, 0, &mut lines)?,
+        }
+        let told = |text: &&String| CHANGES.iter().any(|word| text.contains(word));
+        let changes: Vec<&str> = lines.iter().filter(told).map(|text| text.trim()).collect();
+        let heading = lines.first().map_or("", |text| text.trim_end_matches(':'));
+        let changes = if changes.is_empty() { "signed anew".to_owned() } else { changes.join(", ") };
+        parts.push(format!("{heading}: {changes}"));
+    }
+    Ok(parts.join("; ").chars().map(printable).collect())
+}
+
+/// How a line says that keys change.
+const CHANGES: [&str; 4] = ["is replaced by", "is removed", "is added", "signatures are needed"];
+
 /// Replaces what could move the cursor or turn the direction of writing: names in a draft are a stranger's text, and
 /// the person who signs must see all of it.
 fn printable(c: char) -> char {

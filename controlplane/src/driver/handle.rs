@@ -22,6 +22,24 @@ pub enum DriverError {
     Stopped,
 }
 
+/// What a ceremony changes, found sound.
+pub struct NewKeys {
+    /// Who handed it in, for the history.
+    pub actor: String,
+    /// What changes, in one sentence, for the history.
+    pub what: String,
+    /// The change itself.
+    pub change: KeysChange,
+}
+
+/// Which repository changes, and to what.
+pub enum KeysChange {
+    /// The image repository, snapshot and timestamp signed anew.
+    Image(Candidate),
+    /// The director's roots.
+    Director(Arc<DirectorRoots>),
+}
+
 /// A look at the steward between two steps; everything it sees is durable.
 pub(super) type View = Box<dyn FnOnce(&Steward) + Send>;
 
@@ -33,8 +51,8 @@ pub(super) enum Request {
     Publish { judged: Box<Judged>, reply: oneshot::Sender<Result<(), DriverError>> },
     /// New online metadata.
     Refresh { candidate: Candidate, reply: oneshot::Sender<Result<(), DriverError>> },
-    /// A new root of the director, found sound.
-    DirectorRoot { roots: Arc<DirectorRoots>, reply: oneshot::Sender<Result<(), DriverError>> },
+    /// New metadata of a ceremony, found sound.
+    Keys { new: Box<NewKeys>, reply: oneshot::Sender<Result<(), DriverError>> },
     /// A device to let in.
     Admit { admission: Box<Admission>, labels: Vec<String>, reply: oneshot::Sender<Result<(), DriverError>> },
     /// Something only the store must know.
@@ -83,12 +101,12 @@ impl DriverHandle {
         self.ask(|reply| Request::Refresh { candidate, reply }).await
     }
 
-    /// Makes a new root of the director durable, signs with its key from then on, and sends it to every device.
+    /// Makes new keys or a new expiry durable, then lets them count; a director's root goes to every device.
     ///
     /// # Errors
     /// [`DriverError::Stopped`].
-    pub async fn director_root(&self, roots: Arc<DirectorRoots>) -> Result<(), DriverError> {
-        self.ask(|reply| Request::DirectorRoot { roots, reply }).await
+    pub async fn keys(&self, new: NewKeys) -> Result<(), DriverError> {
+        self.ask(|reply| Request::Keys { new: Box::new(new), reply }).await
     }
 
     /// Lets a device in, using up its invitation in the same transaction.

@@ -26,10 +26,10 @@ use crate::director::Director;
 use crate::limits;
 use crate::link::{FromLink, Keyring, UpMessage};
 use crate::outbox::{AckToken, Outbox};
-use crate::registry::{Candidate, DIRECTOR, IMAGE, Registry};
+use crate::registry::{Candidate, DIRECTOR, DirectorRoots, IMAGE, Registry};
 use crate::store::{Extra, StoreError, Writer};
 
-pub use handle::{DriverError, DriverHandle};
+pub use handle::{DriverError, DriverHandle, KeysChange, NewKeys};
 use handle::{Request, View, Waiting};
 
 /// The clock as the cores see it: wall time of this machine, which is the fleet's reference.
@@ -247,14 +247,13 @@ impl Driver {
                 Self::take_candidate(candidate, turn);
                 turn.waiting.durable.push(reply);
             }
-            Request::DirectorRoot { roots, reply } => {
-                let name = metadata_name(ROOT, Some(roots.newest().header.version));
-                let files = vec![(name, roots.newest_bytes().to_vec())];
-                turn.extras.push(Extra::Metadata { repository: DIRECTOR, files, drop: Vec::new() });
-                turn.waiting.adopt_director = Some(roots);
+            Request::Keys { new, reply } => {
                 turn.waiting.durable.push(reply);
-                // What the old key signed is refused from the moment that a device knows the new root.
-                turn.step.then.extend(self.steward.reassert_all());
+                self.handle(&Event::KeysChanged { actor: &new.actor, what: &new.what }, turn);
+                match new.change {
+                    KeysChange::Image(candidate) => Self::take_candidate(candidate, turn),
+                    KeysChange::Director(roots) => self.take_director(roots, turn),
+                }
             }
             Request::Admit { admission, labels, reply } => {
                 // Only this task uses invitations up, so what is open now is open when the transaction is written.
@@ -276,6 +275,15 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    fn take_director(&self, roots: Arc<DirectorRoots>, turn: &mut Turn) {
+        let name = metadata_name(ROOT, Some(roots.newest().header.version));
+        let files = vec![(name, roots.newest_bytes().to_vec())];
+        turn.extras.push(Extra::Metadata { repository: DIRECTOR, files, drop: Vec::new() });
+        turn.waiting.adopt_director = Some(roots);
+        // What the old key signed is refused from the moment that a device knows the new root.
+        turn.step.then.extend(self.steward.reassert_all());
     }
 
     fn take_candidate(candidate: Candidate, turn: &mut Turn) {

@@ -6,6 +6,7 @@ use pinnace_protocol::signature::Verifier;
 use pinnace_protocol::trust::author::{DirectorOrder, direct};
 use pinnace_protocol::trust::limits::{ROOT_MAX_BYTES, TARGETS_MAX_BYTES};
 use pinnace_protocol::trust::metadata::{ROOT, SNAPSHOT, TARGETS, TIMESTAMP};
+use pinnace_protocol::trust::names::metadata_name;
 use pinnace_protocol::trust::state::next_root;
 use pinnace_protocol::trust::{
     Envelope, Floors, ImageClient, Request, Response, Root, Targets, TrustError, envelope, verify_director,
@@ -15,6 +16,7 @@ use super::director_roots::DirectorRoots;
 use super::published::Published;
 use super::release::{MANIFEST_SUFFIX, from_first_root, look_up};
 use super::{Candidate, OnlineError, Registry, ReleaseError};
+use crate::ceremony::{Document, Draft, DraftError, Repository, summary};
 use crate::keys::KeyError;
 use crate::limits::{DIRECTOR_LIFE_S, ROOTS_MAX};
 
@@ -25,6 +27,31 @@ pub struct Rotation {
     pub root: Option<Vec<u8>>,
     /// The next version of targets documents, by role.
     pub targets: Vec<(String, Vec<u8>)>,
+}
+
+impl Rotation {
+    /// Says in one sentence what changes against what is published in a repository, for the history.
+    ///
+    /// # Errors
+    /// [`DraftError`] when a document cannot be read or is not the next version.
+    pub fn summary(&self, registry: &Registry, repository: Repository) -> Result<String, DraftError> {
+        let published = registry.published();
+        let (mut documents, mut present) = (Vec::new(), Vec::new());
+        if let Some(root) = &self.root {
+            documents.push(Document::of(ROOT, root)?);
+            let before = match repository {
+                Repository::Image => published.metadata(&metadata_name(ROOT, Some(published.root_version()))),
+                Repository::Director => Some(registry.director().newest_bytes().to_vec().into()),
+            };
+            present.extend(before.map(|bytes| Document::of(ROOT, &bytes)).transpose()?);
+        }
+        for (role, bytes) in &self.targets {
+            documents.push(Document::of(role, bytes)?);
+            let before = published.metadata(&metadata_name(role, Some(published.version_of(role))));
+            present.extend(before.map(|bytes| Document::of(role, &bytes)).transpose()?);
+        }
+        summary(&Draft::new(repository, documents, present)?)
+    }
 }
 
 /// Says why a rotation is refused; nothing changed.

@@ -211,6 +211,7 @@ pub const fn event(kind: EventKind) -> (Tone, Icon, &'static str) {
         EventKind::WindowRejected => (Tone::Warn, Icon::Alert, "window rejected"),
         EventKind::Drift => (Tone::Warn, Icon::Bars, "drift"),
         EventKind::RetrainWanted => (Tone::Bad, Icon::Bars, "retraining wanted"),
+        EventKind::KeysChanged => (Tone::Warn, Icon::Gear, "keys changed"),
     }
 }
 
@@ -231,7 +232,8 @@ pub const fn is_decision(kind: EventKind) -> bool {
         | EventKind::RolledBack
         | EventKind::RollbackStuck
         | EventKind::Drift
-        | EventKind::RetrainWanted => true,
+        | EventKind::RetrainWanted
+        | EventKind::KeysChanged => true,
         EventKind::DeviceJoined
         | EventKind::LabelsSet
         | EventKind::DeviceOffered
