@@ -32,7 +32,7 @@ pub fn download(session: &mut Session, path: &str, targets_url: &str, into: &Pat
     }
     let url = join(targets_url, &target.file_name());
     let bytes = session.fetcher.get(&url, target.length())?;
-    let bytes = bytes.ok_or_else(|| TrustError::Missing { what: url })?;
+    let bytes = bytes.ok_or(TrustError::Missing { what: url })?;
     target.check(&bytes)?;
     write(&file, &bytes)
 }
