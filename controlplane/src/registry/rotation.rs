@@ -52,9 +52,7 @@ impl Rotation {
         }
         summary(&Draft::new(repository, documents, present)?)
     }
-}
 
-impl Rotation {
     /// Returns the time to judge the new publication by: now, or while everything that it leaves as it is was valid.
     ///
     /// A family that expired long ago must not stand in the way of a new root, nor an expired root in the way of new
