@@ -309,7 +309,11 @@ fn pages(state: &AppState) -> Router {
 /// Writes keys and metadata when the database has none yet; returns the keys.
 async fn first_metadata(dir: &DataDir, writer: &mut Writer, reader: &Reader, now: u64) -> Result<KeySet, PlaneError> {
     if !reader.metadata(IMAGE).await?.is_empty() {
-        return Ok(KeySet::open(&dir.keys()));
+        let keys = KeySet::open(&dir.keys());
+        if keys.is_development() {
+            tracing::warn!("DEVELOPMENT KEY SET: offline keys lie beside the control plane; see `pinnace keys init`");
+        }
+        return Ok(keys);
     }
     let (keys, first) = if first::is_there(dir.path()) {
         let keys = KeySet::open_online(&dir.keys())?;

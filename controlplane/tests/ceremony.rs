@@ -318,6 +318,56 @@ async fn every_role_of_the_image_repository_is_rotated_and_devices_follow() {
     assert_eq!(anonymous.status(), StatusCode::UNAUTHORIZED);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_expired_does_not_stand_in_the_way_of_its_own_cure() {
+    let dir = tempfile::tempdir().unwrap();
+    let (people, data) = (People::new(dir.path()), dir.path().join("plane"));
+    first_ceremony(&people, &data);
+    let plane = Plane::start(&data).await;
+    releases::Draft::build(&plane, &people.path("a"), "rain", 1, 1_000).await.publish(&plane).await;
+    let mut device = Follower::new(file(&plane, "1.root.json").await.unwrap());
+    assert!(device.find(&plane, RAIN, None).await.unwrap());
+
+    // Root, targets and family all end in a moment.
+    let soon = Expiry { root: now() + 5, targets: now() + 5, family: now() + 5 };
+    for (role, keys) in
+        [("rain", &[TRAINER, APPROVER][..]), (TARGETS, &[TARGETS_KEY]), (ROOT, &["a/root.key", "b/root.key"])]
+    {
+        let draft = change::image(&present(&plane).await, role, &Change::default(), soon).unwrap();
+        publish(&plane, &people.sign(&draft, keys)).await;
+    }
+    tokio::time::timeout(common::SOON, async {
+        while plane.get("/v1/keys").await["roles"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|r| r["expiry"] == "expired")
+            .count()
+            < 3
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert!(matches!(device.find(&plane, RAIN, None).await, Err(TrustError::Expired { .. })));
+    let page = plane.send(Method::GET, "/", None).await.text().await.unwrap();
+    assert!(page.contains("Expired. ") && page.contains("image rain ("), "{page}");
+    assert_eq!(plane.send(Method::GET, "/v1/health", None).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    // One after the other, in any order; signatures are judged as ever.
+    for (role, keys) in
+        [(TARGETS, &[TARGETS_KEY][..]), (ROOT, &["a/root.key", "b/root.key"]), ("rain", &[TRAINER, APPROVER])]
+    {
+        let draft = change::image(&present(&plane).await, role, &Change::default(), expiry()).unwrap();
+        let fewer = people.sign(&draft, &keys[1..]);
+        refused(&plane, &fewer, if role == ROOT { "not-trusted" } else { "not-followed" }).await;
+        publish(&plane, &people.sign(&draft, keys)).await;
+    }
+    assert!(device.find(&plane, RAIN, None).await.unwrap());
+    assert_eq!(plane.send(Method::GET, "/v1/health", None).await.status(), StatusCode::OK);
+}
+
 /// What a device knows of the director.
 struct Orders {
     root: Vec<u8>,

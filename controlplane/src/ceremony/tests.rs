@@ -62,6 +62,10 @@ fn present() -> Present {
     }
 }
 
+fn changed() -> Draft {
+    signed(change::image(&present(), "rain", &replace(9, 19), EXPIRY).unwrap(), &[4])
+}
+
 fn replace(old: u8, new: u8) -> Change {
     Change { add: public(&[new]), remove: vec![id(old)[..8].to_owned()], threshold: None }
 }
@@ -292,6 +296,20 @@ proptest! {
         let device = next_root(&before, &root_of(&draft), Verifier::STRICT).is_ok();
         prop_assert_eq!(draft.check_complete().is_ok(), device);
         prop_assert!(!describe(&draft, NOW).unwrap().is_empty());
+    }
+
+    /// A draft from a hostile machine: one byte another than it was.
+    #[test]
+    fn a_changed_draft_is_refused_or_said_in_words(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bytes = changed().to_bytes().unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(draft) = Draft::parse(&bytes) {
+            if let Ok(words) = describe(&draft, NOW) {
+                prop_assert!(!words.is_empty());
+            }
+            let _ = (draft.needs(), draft.sign(&key(1)), summary(&draft), draft.check_complete());
+        }
     }
 
     #[test]

@@ -52,6 +52,17 @@ impl Rotation {
         }
         summary(&Draft::new(repository, documents, present)?)
     }
+
+    /// Returns the time to judge the new publication by: now, or while everything that it leaves as it is was valid.
+    ///
+    /// A family that expired long ago must not stand in the way of a new root, nor an expired root in the way of new
+    /// targets: each is renewed by its own keys, one after the other. What is new was held against the true time.
+    fn judged_at(&self, published: &Published, now: u64) -> u64 {
+        let renewed = |role: &str| self.targets.iter().any(|(one, _)| one == role);
+        let kept = published.roles().filter(|role| !renewed(role)).filter_map(|role| published.header_of(role));
+        let root = self.root.is_none().then_some(&published.root().header);
+        kept.chain(root).map(|header| header.expires.saturating_sub(1)).fold(now, u64::min)
+    }
 }
 
 /// Says why a rotation is refused; nothing changed.
@@ -131,7 +142,7 @@ impl Registry {
             roles.push((role, bytes));
         }
         let candidate = self.next(&published, rotation.root.as_deref(), &roles, now)?;
-        followed_by_all(&published, &candidate.published, now)?;
+        followed_by_all(&published, &candidate.published, rotation.judged_at(&published, now))?;
         Ok(candidate)
     }
 
