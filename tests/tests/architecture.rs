@@ -161,3 +161,19 @@ fn the_two_commands_of_the_readme_exist() {
     let mode = std::fs::metadata(source_root().join("tests/run")).unwrap().permissions().mode();
     assert!(mode & 0o111 != 0, "tests/run can be run");
 }
+
+#[test]
+fn every_test_that_the_list_of_attacks_names_is_there() {
+    let mut files = Vec::new();
+    for folder in ["protocol", "agent", "controlplane", "tests"] {
+        sources(&source_root().join(folder), &mut files);
+    }
+    let all: String = files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let doc = text("docs/ATTACKS.md");
+    let rows = doc.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let tests: Vec<&str> =
+        rows.flat_map(|row| row.split('|').nth(3).unwrap_or_default().split('`').skip(1).step_by(2)).collect();
+    assert!(tests.len() > 40, "{tests:?}");
+    let missing: Vec<_> = tests.iter().filter(|name| !all.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "docs/ATTACKS.md names tests that are not there: {missing:?}");
+}
