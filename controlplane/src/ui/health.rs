@@ -104,15 +104,17 @@ fn roles(roles: &[RoleStatus]) -> Markup {
         Expiry::Expired => badge(Tone::Bad, Icon::Cross, &format!("{}, expired", day(role.expires))),
     };
     html! {
-        table class="plain" {
-            thead { tr { th scope="col" { "Role" } th scope="col" class="num" { "Version" } th scope="col" class="num" { "Keys" } th scope="col" { "Expires" } } }
-            tbody {
-                @for role in roles {
-                    tr {
-                        th scope="row" { (role.name()) }
-                        td class="num" { @if role.version > 0 { (role.version) } @else { "-" } }
-                        td class="num" { (role.threshold) " of " (role.keys.len()) }
-                        td { (state(role)) }
+        div class="scroll" tabindex="0" role="region" aria-labelledby="keys-title" {
+            table class="plain" {
+                thead { tr { th scope="col" { "Role" } th scope="col" class="num" { "Version" } th scope="col" class="num" { "Keys" } th scope="col" { "Expires" } } }
+                tbody {
+                    @for role in roles {
+                        tr {
+                            th scope="row" { (role.name()) }
+                            td class="num" { @if role.version > 0 { (role.version) } @else { "-" } }
+                            td class="num" { (role.threshold) " of " (role.keys.len()) }
+                            td { (state(role)) }
+                        }
                     }
                 }
             }
