@@ -328,11 +328,12 @@ async fn what_has_expired_does_not_stand_in_the_way_of_its_own_cure() {
     let mut device = Follower::new(file(&plane, "1.root.json").await.unwrap());
     assert!(device.find(&plane, RAIN, None).await.unwrap());
 
-    // Root, targets and family all end in a moment.
-    let soon = Expiry { root: now() + 5, targets: now() + 5, family: now() + 5 };
+    // Root, targets and family all end in a moment, each long enough after it was taken in.
     for (role, keys) in
         [("rain", &[TRAINER, APPROVER][..]), (TARGETS, &[TARGETS_KEY]), (ROOT, &["a/root.key", "b/root.key"])]
     {
+        let end = now() + 10;
+        let soon = Expiry { root: end, targets: end, family: end };
         let draft = change::image(&present(&plane).await, role, &Change::default(), soon).unwrap();
         publish(&plane, &people.sign(&draft, keys)).await;
     }
