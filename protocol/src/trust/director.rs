@@ -166,7 +166,8 @@ impl VerifiedDirector {
 /// Follows the roots in a bundle, whatever the rest of it is worth: a device that slept through more rotations than one
 /// bundle carries comes nearer with each.
 ///
-/// Returns the newest root and the floors to store before it; `None` when the bundle brings no newer root.
+/// Returns the newest root and the floors to store before it; `None` when the bundle brings no newer root. It may lie
+/// below the root floor, where a device has lost its root: nothing is believed on its word until the chain is through.
 ///
 /// # Errors
 /// As [`DirectorBundle::decode`]; `Threshold`, `Version`, `Malformed` for a root that does not follow.
@@ -218,6 +219,8 @@ pub fn verify_director_with(
     let bundle = DirectorBundle::decode(bytes)?;
     let mut floors = floors.clone();
     let (root, new_root) = follow_roots(verifier, trusted_root, &bundle.roots, &mut floors)?;
+    floors.director.check_root(root.header.version)?;
+    floors.raise_director_root(root.header.version, false);
 
     let timestamp: Timestamp =
         load(TIMESTAMP, &bundle.timestamp, TIMESTAMP_MAX_BYTES, root.role(TIMESTAMP)?, &root.keys, verifier)?;
@@ -282,8 +285,6 @@ fn follow_roots<'a>(
         newest = Some(bytes.clone());
         root = Cow::Owned(next);
     }
-    floors.director.check_root(root.header.version)?;
-    floors.raise_director_root(root.header.version, false);
     Ok((root, newest))
 }
 

@@ -104,4 +104,11 @@ fn a_device_that_slept_through_three_hundred_rotations_catches_up() {
     world.assign(Assigned::new(&v3, 3));
     world.until("healthy again", |w| w.serves() == Some(v3.digest) && w.phase() == Some(Phase::Healthy));
     assert_eq!(world.plane.hellos.last().map(|h| h.director_root), Some(301));
+
+    // A device that has lost its root begins at the first one again, although its floors know better.
+    let v4 = world.plane.repo.release_with(4, 5_000, |_| {});
+    world.disk.records.remove(&Key::DirectorRoot);
+    world.start();
+    world.assign(Assigned::new(&v4, 4));
+    world.until("healthy at last", |w| w.serves() == Some(v4.digest) && w.phase() == Some(Phase::Healthy));
 }
