@@ -45,12 +45,18 @@ pub enum CborError {
     },
 }
 
+/// Bytes that most messages fit into, so that the text is not moved while it grows.
+const USUAL_BYTES: usize = 512;
+
 /// Returns `value` as packed CBOR.
 ///
 /// # Errors
 /// [`CborError::Shape`] when a type cannot be expressed; none of the protocol's own types does.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CborError> {
-    serde_cbor::ser::to_vec_packed(value).map_err(|e| CborError::Shape { why: e.to_string() })
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    let mut writer = serde_cbor::Serializer::new(&mut bytes).packed_format();
+    value.serialize(&mut writer).map_err(|e| CborError::Shape { why: e.to_string() })?;
+    Ok(bytes)
 }
 
 /// Reads a packed CBOR document of at most `max` bytes.

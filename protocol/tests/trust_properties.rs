@@ -94,6 +94,9 @@ proptest! {
         prop_assert_eq!(a.join(&a), a.clone());
         prop_assert_eq!(a.join(&b), b.join(&a));
         prop_assert_eq!(a.join(&b).join(&c), a.join(&b.join(&c)));
+        for (one, other) in [(&a, &b), (&a.join(&b), &b), (&b, &a.join(&b)), (&a, &a)] {
+            prop_assert_eq!(one.covers(other), one.join(other) == *one);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Times one fleet on one core: `speed [devices] [hours] [profile]`.
 use std::time::Instant;
 
-use pinnace_simulator::{Case, Options, Profile, run_fast};
+use pinnace_simulator::{Case, Options, Profile, run_last};
 
 /// As the program `pinnace` does.
 #[global_allocator]
@@ -14,7 +14,7 @@ fn main() -> Result<(), String> {
     let profile: Profile = args.next().unwrap_or_else(|| "calm".into()).parse()?;
     let case = Case::draw(&Options { seed: 1, devices, hours, profile });
     let began = Instant::now();
-    let verdict = run_fast(&case);
+    let verdict = run_last(&case);
     let took = began.elapsed().as_secs_f64();
     println!("{verdict}");
     println!("{} events in {took:.2} s: {:.0} events/s", verdict.events, verdict.events as f64 / took);

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use pinnace_protocol::topic::{Down, Up};
 
+use crate::coverage::Mark;
 use crate::env::{Env, Event, Packet};
 use crate::limits::{FLOOD_BYTES, HOSTILE_MEMORY};
+use crate::plan::Plan;
 use crate::rng::Rng;
 
 /// What a broker keeps of one device.
@@ -35,6 +37,8 @@ pub struct Broker {
     /// Control messages that the plane could not hand over.
     held: BTreeMap<(usize, Down), Vec<u8>>,
     next: u64,
+    /// Messages that may wait for the plane; what comes then is refused, and its sender sends it again.
+    plane_queue: usize,
     /// Share of messages tampered with, per mille.
     pub hostile_permille: u32,
     rng: Rng,
@@ -42,9 +46,17 @@ pub struct Broker {
 
 impl Broker {
     /// Returns a broker that knows nobody yet.
-    pub fn new(devices: usize, hostile_permille: u32, rng: Rng) -> Self {
-        let sessions = (0..devices).map(|_| Session::default()).collect();
-        Self { up: true, sessions, pending: BTreeMap::new(), held: BTreeMap::new(), next: 0, hostile_permille, rng }
+    pub fn new(devices: usize, plan: &Plan, rng: Rng) -> Self {
+        Self {
+            up: true,
+            sessions: (0..devices).map(|_| Session::default()).collect(),
+            pending: BTreeMap::new(),
+            held: BTreeMap::new(),
+            next: 0,
+            plane_queue: plan.plane_queue,
+            hostile_permille: plan.hostile_permille,
+            rng,
+        }
     }
 
     /// Returns whether connections can be made.
@@ -95,6 +107,11 @@ impl Broker {
     pub fn repair(&mut self, device: usize) {
         let session = &mut self.sessions[device];
         (session.clogged, session.deaf, session.mute, session.frozen) = (false, false, false, false);
+    }
+
+    /// A thief puts its own message in place of the retained one.
+    pub fn retain(&mut self, device: usize, payload: &Arc<[u8]>) {
+        self.sessions[device].retained = Some(Arc::clone(payload));
     }
 
     /// The plane's process is gone, and with it what it could not hand over.
@@ -159,6 +176,11 @@ impl Env {
                 1 => sent.truncate(self.broker.rng.index(sent.len())),
                 _ => from = self.broker.rng.index(self.names.len()),
             }
+        }
+        if self.broker.pending.len() >= self.broker.plane_queue {
+            self.counts.lost += 1;
+            self.reached(Mark::QueueFull);
+            return;
         }
         self.broker.next += 1;
         let id = self.broker.next;

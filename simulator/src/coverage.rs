@@ -19,6 +19,8 @@ pub enum Mark {
     Failure(FailCode),
     /// The plane recorded such an entry.
     Event(EventKind),
+    /// The broker refused a message because too many waited for the plane.
+    QueueFull,
 }
 
 /// A fault, where the device stood, where the newest rollout stood.
@@ -133,6 +135,7 @@ const REQUIRED: &[Mark] = &[
     Mark::Event(EventKind::DeviceRetries),
     Mark::Event(EventKind::DeviceAssigned),
     Mark::Event(EventKind::RetrainWanted),
+    Mark::QueueFull,
 ];
 
 #[cfg(test)]

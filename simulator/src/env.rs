@@ -21,6 +21,7 @@ use crate::repo::Repo;
 use crate::rng::Rng;
 use crate::slots::Library;
 use crate::story::{Node, Story};
+use crate::thief::Thief;
 use crate::timeline::Timeline;
 use crate::workload::{Table, World};
 
@@ -116,6 +117,8 @@ pub enum Event {
     Heal,
     /// Look whether everything has settled.
     Audit,
+    /// The thief of the online keys looks at the fleet.
+    Thief,
 }
 
 impl Event {
@@ -137,6 +140,7 @@ impl Event {
             Self::Calm(index) => (39, *index),
             Self::Heal => (40, 0),
             Self::Audit => (41, 0),
+            Self::Thief => (42, 0),
         };
         ((node as u64) << 8) | kind
     }
@@ -206,6 +210,8 @@ pub struct Env {
     pub broker: Broker,
     /// The image repository and the keys.
     pub repo: Repo,
+    /// Who may have stolen the online ones.
+    pub thief: Thief,
     /// What must hold.
     pub checks: Checks,
     /// What happened.
@@ -268,8 +274,9 @@ impl Env {
         let name = |i| DeviceId::parse(&format!("d{i:05}")).ok();
         Self {
             queue: Queue::new(Rng::stream(seed, "ties")),
-            broker: Broker::new(count, plan.hostile_permille, Rng::stream(seed, "broker")),
+            broker: Broker::new(count, plan, Rng::stream(seed, "broker")),
             repo: Repo::new(START_UNIX_MS / 1000, plan.world, Rng::stream(seed, "repo")),
+            thief: Thief::new(Rng::stream(seed, "thief")),
             checks: Checks::default(),
             story: Story::new(count, is_told),
             plant,

@@ -82,3 +82,5 @@ pub const SCENARIO_MAX_BYTES: usize = 256 * 1024;
 pub const GROUPS_MAX: usize = 64;
 /// Expectations of a scenario.
 pub const EXPECTATIONS_MAX: usize = 64;
+/// Messages that may wait for the plane, as in the embedded broker.
+pub const PLANE_QUEUE_MESSAGES: usize = 32_768;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Fate;
 use crate::faults::{self, Planned};
-use crate::limits::{CHAOS_HOURS_MAX, DEVICES_MAX, HOURS_MAX};
+use crate::limits::{CHAOS_HOURS_MAX, DEVICES_MAX, HOURS_MAX, PLANE_QUEUE_MESSAGES};
 use crate::net::Quality;
 use crate::options::{Options, Profile};
 use crate::rng::Rng;
@@ -70,12 +70,31 @@ pub struct Plan {
     pub hostile_permille: u32,
     /// What goes wrong, in order of time.
     pub faults: Vec<Planned>,
+    /// Messages that may wait at the broker for the plane.
+    #[serde(default = "usual_queue", skip_serializing_if = "is_usual_queue")]
+    pub plane_queue: usize,
     /// Devices that are alike; none when all are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cohorts: Vec<Cohort>,
     /// Of a scenario, where nothing has to settle: whether the person approves when asked. They do nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hands: Option<bool>,
+}
+
+const fn usual_queue() -> usize {
+    PLANE_QUEUE_MESSAGES
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this form")]
+const fn is_usual_queue(queue: &usize) -> bool {
+    *queue == PLANE_QUEUE_MESSAGES
+}
+
+/// Draws how many messages may wait for the plane: in bad times often so few that some are refused.
+fn draw_queue(seed: u64, profile: Profile, devices: usize) -> usize {
+    let mut rng = Rng::stream(seed, "queue");
+    let is_small = matches!(profile, Profile::Chaos | Profile::Hostile) && rng.chance(250);
+    if is_small { devices * rng.between(1, 4) as usize + 2 } else { PLANE_QUEUE_MESSAGES }
 }
 
 impl Plan {
@@ -111,6 +130,7 @@ impl Plan {
             storm: Quality::STORM,
             hostile_permille: if profile == Profile::Hostile { [5, 30, 100][faults.index(3)] } else { 0 },
             faults: faults::draw(profile, &mut faults, devices, chaos_ms),
+            plane_queue: draw_queue(seed, profile, devices),
             cohorts: Vec::new(),
             hands: None,
         }

@@ -74,11 +74,13 @@ pub enum Plant {
     NoReasons,
     /// The plane's shell passes failures on without their reason.
     DropReasons,
+    /// After stolen keys were replaced, the plane does not hand the director's new root out.
+    KeepRoots,
 }
 
 impl Plant {
     /// All bugs: at least two for each invariant.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::SkipVerification,
         Self::ReadTwice,
         Self::FloorsInOneFile,
@@ -110,6 +112,7 @@ impl Plant {
         Self::MuteRetrain,
         Self::NoReasons,
         Self::DropReasons,
+        Self::KeepRoots,
     ];
 
     /// Returns the check that must catch it, the profile in which, and within how many seeds.
@@ -146,6 +149,7 @@ impl Plant {
             Self::MuteRetrain => (Check::L5, Profile::Drift, 20),
             Self::NoReasons => (Check::L6, Profile::Calm, 20),
             Self::DropReasons => (Check::L6, Profile::Calm, 20),
+            Self::KeepRoots => (Check::L1, Profile::Hostile, 20),
         }
     }
 }

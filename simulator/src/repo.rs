@@ -6,8 +6,9 @@ use pinnace_protocol::ids::{BundleRef, Digest, Family};
 use pinnace_protocol::manifest::{Blob, Compat, Feature, FeatureKind, Manifest, Role, SPEC, Signature, Task, Variant};
 use pinnace_protocol::sketch::{Column, Profile, ProfileBuilder};
 use pinnace_protocol::trust::author::{publish, sign};
-use pinnace_protocol::trust::names::target_name;
-use pinnace_protocol::trust::{Root, Signer, SigningKey, Snapshot, TargetFile, Targets, Timestamp, TufKey};
+use pinnace_protocol::trust::metadata::ROOT;
+use pinnace_protocol::trust::names::{metadata_name, target_name};
+use pinnace_protocol::trust::{MetaFile, Root, Signer, SigningKey, Snapshot, TargetFile, Targets, Timestamp, TufKey};
 use pinnace_trainer::bundle::Bundle;
 use pinnace_trainer::release::{Current, Signers, release};
 
@@ -52,8 +53,12 @@ pub struct Repo {
     pub image_root: Vec<u8>,
     /// The director's first root.
     pub director_root: Vec<u8>,
+    /// The director's later roots, oldest first.
+    pub director_roots: Vec<Vec<u8>>,
     /// Signs director bundles.
     pub director: Online,
+    /// How often the online keys were replaced.
+    epoch: u8,
     /// Metadata by file name.
     metadata: BTreeMap<String, Vec<u8>>,
     /// Targets by file name.
@@ -77,32 +82,44 @@ fn signed(body: &impl pinnace_protocol::trust::Body, seeds: &[u8]) -> Vec<u8> {
     sign(body, &signers).expect(SOUND)
 }
 
+/// Seeds of the online keys; each replacement takes the next.
+const SNAPSHOT: u8 = 20;
+const TIMESTAMP: u8 = 30;
+const DIRECTOR: u8 = 60;
+
+/// Returns the image repository's root after so many replacements.
+fn image_root(epoch: u8, now_s: u64) -> Vec<u8> {
+    let roles = [
+        ("root", &public(&[1, 2, 3])[..], 2),
+        ("targets", &public(&[10]), 1),
+        ("snapshot", &public(&[SNAPSHOT + epoch]), 1),
+        ("timestamp", &public(&[TIMESTAMP + epoch]), 1),
+    ];
+    signed(&Root::new(u64::from(epoch) + 1, now_s + 10 * YEAR_S, &roles), &[1, 2])
+}
+
+/// Returns the director's root after so many replacements.
+fn director_root(epoch: u8, now_s: u64) -> Vec<u8> {
+    let online = public(&[DIRECTOR + epoch]);
+    let [targets, snapshot, timestamp] = ["targets", "snapshot", "timestamp"].map(|role| (role, online.as_slice(), 1));
+    let roles = [("root", &public(&[50])[..], 1), targets, snapshot, timestamp];
+    signed(&Root::new(u64::from(epoch) + 1, now_s + 10 * YEAR_S, &roles), &[50])
+}
+
 impl Repo {
     /// Holds the ceremony: roots, keys, an empty repository. `now_s` is seconds since 1970; training sets are drawn from
     /// `world` as it is before it changes.
     pub fn new(now_s: u64, world: World, rng: Rng) -> Self {
-        let expires = now_s + 10 * YEAR_S;
-        let image = Root::new(
-            1,
-            expires,
-            &[
-                ("root", &public(&[1, 2, 3]), 2),
-                ("targets", &public(&[10]), 1),
-                ("snapshot", &public(&[20]), 1),
-                ("timestamp", &public(&[30]), 1),
-            ],
-        );
-        let online = public(&[60]);
-        let roles = ["targets", "snapshot", "timestamp"].map(|role| (role, online.as_slice(), 1));
-        let director = Root::new(1, expires, &[("root", &public(&[50]), 1), roles[0], roles[1], roles[2]]);
         let mut repo = Self {
-            image_root: signed(&image, &[1, 2]),
-            director_root: signed(&director, &[50]),
-            director: Online::new(&key(60)),
+            image_root: image_root(0, now_s),
+            director_root: director_root(0, now_s),
+            director_roots: Vec::new(),
+            director: Online::new(&key(DIRECTOR)),
+            epoch: 0,
             metadata: BTreeMap::new(),
             targets: BTreeMap::new(),
             releases: BTreeMap::new(),
-            top: signed(&Targets::new(1, expires), &[10]),
+            top: signed(&Targets::new(1, now_s + 10 * YEAR_S), &[10]),
             family: None,
             last: None,
             world: World { shift: None, ..world },
@@ -118,9 +135,55 @@ impl Repo {
         roles.extend(self.family.as_deref().map(|family| (FAMILY, family)));
         let previous = self.last.as_ref().map(|(snapshot, timestamp)| (snapshot, timestamp));
         let expires = now_s + YEAR_S;
-        let done = publish(previous, &roles, (&key(20), expires), (&key(30), expires)).expect(SOUND);
+        let (snapshot, timestamp) = (key(SNAPSHOT + self.epoch), key(TIMESTAMP + self.epoch));
+        let done = publish(previous, &roles, (&snapshot, expires), (&timestamp, expires)).expect(SOUND);
         self.metadata.extend(done.files);
         self.last = Some((done.snapshot, done.timestamp));
+    }
+
+    /// The offline keys replace every online key, and everything is signed anew.
+    pub fn rotate(&mut self, now_s: u64) {
+        self.epoch += 1;
+        let version = u64::from(self.epoch) + 1;
+        self.metadata.insert(metadata_name(ROOT, Some(version)), image_root(self.epoch, now_s));
+        self.director_roots.push(director_root(self.epoch, now_s));
+        self.director = Online::new(&key(DIRECTOR + self.epoch));
+        self.publish(now_s);
+    }
+
+    /// Returns what a thief of the online keys can serve instead: timestamps and snapshots far ahead that name what is
+    /// genuine, what is old, a family of the thief's own, or no family at all.
+    pub fn forge(&self, now_s: u64, rng: &mut Rng) -> BTreeMap<String, Vec<u8>> {
+        let mut forged = BTreeMap::new();
+        let Some((mut snapshot, mut timestamp)) = self.last.clone() else { return forged };
+        let jump = [1, 1_000, 1 << 40][rng.index(3)];
+        snapshot.header.version += jump;
+        timestamp.header.version += jump;
+        (snapshot.header.expires, timestamp.header.expires) = (now_s + 30 * YEAR_S, now_s + 30 * YEAR_S);
+        let newest = snapshot.pin(FAMILY).map_or(0, |pin| pin.version);
+        match rng.below(4) {
+            0 => {}
+            1 => {
+                // Signed by keys of the thief's own: those of the family are offline.
+                let family = signed(&Targets::new(newest + 1, now_s + YEAR_S), &[90, 91]);
+                snapshot.set(FAMILY, MetaFile::of(newest + 1, &family));
+                forged.insert(metadata_name(FAMILY, Some(newest + 1)), family);
+            }
+            2 => {
+                let version = rng.between(1, newest.max(1));
+                let old = self.metadata(&metadata_name(FAMILY, Some(version)));
+                if let Some(old) = old {
+                    snapshot.set(FAMILY, MetaFile::of(version, old));
+                }
+            }
+            _ => drop(snapshot.meta.remove(&metadata_name(FAMILY, None))),
+        }
+        let bytes = signed(&snapshot, &[SNAPSHOT + self.epoch]);
+        let pin = MetaFile::of(snapshot.header.version, &bytes);
+        forged.insert(metadata_name("snapshot", Some(pin.version)), bytes);
+        timestamp.meta.insert(metadata_name("snapshot", None), pin);
+        forged.insert(metadata_name("timestamp", None), signed(&timestamp, &[TIMESTAMP + self.epoch]));
+        forged
     }
 
     /// Trains, signs and publishes a version.
@@ -160,6 +223,11 @@ impl Repo {
     /// Returns a released version.
     pub fn released(&self, version: u64) -> Option<&Release> {
         self.releases.get(&version)
+    }
+
+    /// Returns the newest version; 0 when there is none.
+    pub fn newest(&self) -> u64 {
+        self.releases.keys().next_back().copied().unwrap_or(0)
     }
 
     /// Returns the release whose manifest has this digest.

@@ -19,6 +19,9 @@ const HOUR_MS: u64 = 3_600_000;
 /// Milliseconds until a device starts again whose ledger was lost.
 const REPAIR_MS: u64 = 5_000;
 
+/// Milliseconds until a broker stands that replaces a stolen one.
+const NEW_BROKER_MS: u64 = 5_000;
+
 /// Everything.
 pub struct World {
     case: Case,
@@ -129,6 +132,7 @@ impl World {
             Event::Calm(index) => self.end(index),
             Event::Heal => self.heal(),
             Event::Audit => self.audit(),
+            Event::Thief => env.thief_looks(),
         }
     }
 
@@ -206,6 +210,10 @@ impl World {
                 lasts = Some(for_ms);
             }
             Fault::Flood { device, messages } => env.flood(device, messages),
+            Fault::KeysStolen { for_ms } => {
+                env.steal_keys();
+                lasts = Some(for_ms);
+            }
         }
         if let Some(for_ms) = lasts {
             env.queue.after(for_ms, Event::Calm(index));
@@ -228,6 +236,7 @@ impl World {
             Fault::HttpDown { .. } => env.http = Http::Up,
             Fault::Storm { .. } => env.quality = if self.healed { Quality::CALM } else { self.case.plan.base },
             Fault::Freeze { device, .. } => env.broker.freeze(device, false),
+            Fault::KeysStolen { .. } => self.replace_keys(),
             Fault::PowerCut { .. }
             | Fault::Crash { .. }
             | Fault::Disconnect { .. }
@@ -242,6 +251,19 @@ impl World {
         }
     }
 
+    /// The offline keys replace every online key. The broker is set up anew, without what the thief left in it.
+    fn replace_keys(&mut self) {
+        let env = &mut self.env;
+        if !env.thief.stop() {
+            return;
+        }
+        env.tell(Node::Plane, "every online key is replaced, the broker set up anew");
+        env.repo.rotate(env.unix_ms() / 1000);
+        env.broker.stop(true);
+        self.devices.iter_mut().for_each(|device| device.cut_off(env));
+        env.queue.after(NEW_BROKER_MS, Event::BrokerUp);
+    }
+
     /// Chaos is over: what is not destroyed is repaired. Clocks stay wrong, since nobody resets them in the field.
     fn heal(&mut self) {
         self.healed = true;
@@ -253,6 +275,7 @@ impl World {
             env.broker.repair(device.index);
             device.spare();
         }
+        self.replace_keys();
     }
 
     fn audit(&mut self) {
@@ -310,9 +333,11 @@ impl World {
         Ok(())
     }
 
-    /// Returns what came of it.
-    pub fn verdict(self) -> Verdict {
-        let env = self.env;
+    /// Returns what came of it; coverage and timeline are taken away.
+    pub fn verdict(&mut self) -> Verdict {
+        let env = &mut self.env;
+        let (coverage, timeline) = (std::mem::take(&mut env.coverage), std::mem::take(&mut env.timeline));
+        let env = &self.env;
         let name = |node| match node {
             Node::Device(index) => env.names[index].to_string(),
             Node::Plane => "the control plane".to_owned(),
@@ -331,16 +356,16 @@ impl World {
             }
         });
         Verdict {
-            options: self.case.options,
+            options: self.case.options.clone(),
             events: self.events,
             trace: env.story.hash(),
             virtual_ms: env.now(),
-            counts: env.counts,
+            counts: env.counts.clone(),
             outcome: self.operator.outcome(),
             violation,
             is_repeatable: true,
-            coverage: env.coverage,
-            timeline: env.timeline,
+            coverage,
+            timeline,
         }
     }
 

@@ -11,7 +11,9 @@ use serde::Deserialize as _;
 
 use crate::Agent;
 use crate::api::{Effect, Key, Level};
-use crate::limits::{ATTEMPTS_MAX, BACKOFF_MAX_MS, OFFLINE_MAX_MS, QUARANTINE_S, TRIES_MAX};
+use crate::limits::{
+    ATTEMPTS_MAX, BACKOFF_MAX_MS, GENERATION_FREE_MAX, GENERATION_STEP_MAX, OFFLINE_MAX_MS, QUARANTINE_S, TRIES_MAX,
+};
 use crate::report::nonce_text;
 use crate::state::{Candidate, Installed, Refused, Stage, Target};
 use crate::turn::Turn;
@@ -63,6 +65,12 @@ impl Agent {
     }
 
     fn trust_root(&mut self, turn: &mut Turn, root: Vec<u8>) {
+        // What the former keys said of the time goes with them: one stolen can have named any year.
+        self.clock.forget();
+        // So does what was held against a bundle because of documents that those keys, or others stolen with them, signed.
+        if self.state.forgive() {
+            turn.save();
+        }
         self.director_root = first_root(&root, self.config.verifier);
         turn.put(Key::DirectorRoot, root);
     }
@@ -112,6 +120,12 @@ impl Agent {
             let text = format!("assignment of generation {new} refused: generation {floor} was accepted before");
             return turn.log(Level::Warn, text);
         }
+        if new > floor.saturating_add(GENERATION_STEP_MAX).max(GENERATION_FREE_MAX) {
+            // Whoever holds the director's key for a while could else name the last number there is, and no honest
+            // order would ever be newer.
+            let text = format!("assignment of generation {new} refused: too far ahead of generation {floor}");
+            return turn.log(Level::Warn, text);
+        }
         let target = Target {
             generation: new,
             rollout: custom.rollout.as_deref().and_then(|id| RolloutId::parse(id).ok()),
@@ -137,6 +151,10 @@ impl Agent {
         let Some(target) = self.state.target.clone() else { return self.resume(turn) };
         if self.state.refusal().is_some() {
             // Given up: a candidate can only be the model that is taken back instead.
+            if is_news {
+                // Ordered again after nothing was: the plane hears once more why not.
+                self.settle(turn);
+            }
             return self.resume(turn);
         }
         if self.serving.is_some() && self.state.active.as_ref().is_some_and(|a| a.manifest == target.manifest) {

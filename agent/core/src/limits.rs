@@ -54,3 +54,8 @@ pub const EVENT_RECORD_MAX_BYTES: usize = 8 * 1024 * 1024;
 pub const EVENT_INLINE_MAX_BYTES: usize = 256;
 /// Payloads whose digests a recording remembers, so that each is stored once: 2 MiB of memory with their tree.
 pub const EVENT_PAYLOADS_MAX: usize = 32 * 1024;
+/// Generations that an assignment may be ahead of the one accepted before: no plane changes its mind so often, and
+/// nobody gets to the end of the numbers in steps of this size.
+pub const GENERATION_STEP_MAX: u64 = 1 << 32;
+/// Generations up to this one are free to jump to: a device that lost its pointers meets a plane that is far ahead.
+pub const GENERATION_FREE_MAX: u64 = 1 << 52;

@@ -187,6 +187,14 @@ impl State {
         slot == SlotName::Factory || [&self.active, &self.fallback].into_iter().flatten().any(|i| i.slot == slot)
     }
 
+    /// Forgets what was held against bundles because documents or bytes were not genuine; returns whether there was any.
+    pub(crate) fn forgive(&mut self) -> bool {
+        let before = (self.refused.is_some(), self.attempts.len());
+        self.refused = self.refused.take().filter(|refused| !refused.failure.code.is_integrity());
+        self.attempts.retain(|attempts| !attempts.failure.code.is_integrity());
+        before != (self.refused.is_some(), self.attempts.len())
+    }
+
     /// Returns the remembered attempts at a bundle.
     pub(crate) fn attempts_at(&self, manifest: &Digest) -> Option<&Attempts> {
         self.attempts.iter().find(|a| a.manifest == *manifest)

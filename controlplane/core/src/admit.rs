@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use pinnace_protocol::ids::{BundleRef, DeviceId};
 use pinnace_protocol::manifest::{AssignmentCustom, TrialPolicy};
-use pinnace_protocol::message::{Hello, Phase};
+use pinnace_protocol::message::{Hello, Phase, Report};
 use pinnace_protocol::sketch::Profile;
 
 use crate::Steward;
@@ -50,7 +50,7 @@ impl Steward {
         }
         turn.devices.insert(id.clone());
         self.adopt_running(id);
-        self.outrun(turn, id);
+        self.outrun(turn, id, None);
         self.enrol_late(turn, id, false);
         self.give_baseline(turn, id);
         self.note_return(turn, id);
@@ -149,9 +149,16 @@ impl Steward {
 
     /// A device that accepted more than we ever handed out met another plane, or we were restored from a backup: its
     /// present target is repeated under a generation that it will take.
-    pub(crate) fn outrun(&mut self, turn: &mut Turn, id: &DeviceId) {
+    ///
+    /// The same when `report` says that it follows another bundle under our own number: whoever once held the director's
+    /// key gave that order, and ours would contradict it for ever.
+    pub(crate) fn outrun(&mut self, turn: &mut Turn, id: &DeviceId, report: Option<&Report>) {
         let Some(device) = self.devices.get(id) else { return };
-        if device.accepted <= device.generation {
+        let ours = device.target.as_ref().map(|target| &target.bundle);
+        let contradicts = |report: &Report| {
+            report.generation == device.generation && report.target.is_some() && report.target.as_ref() != ours
+        };
+        if device.accepted <= device.generation && !report.is_some_and(contradicts) {
             return;
         }
         let target = device.target.clone();

@@ -7,12 +7,15 @@ use serde_json::Value;
 
 use super::error::TrustError;
 
+/// Bytes that most documents fit into, so that the text is not moved while it grows.
+const USUAL_BYTES: usize = 1_024;
+
 /// Returns the OLPC canonical form of a value: keys sorted, no spaces, only `"` and `\` escaped.
 ///
 /// # Errors
 /// `Malformed` for a number that is not a whole 64-bit number.
 pub fn canonical(value: &Value) -> Result<Vec<u8>, TrustError> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(USUAL_BYTES);
     write(value, &mut out)?;
     Ok(out)
 }

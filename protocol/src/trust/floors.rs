@@ -104,6 +104,16 @@ impl RepoFloors {
         };
         Self { root: self.root.max(other.root), epoch: self.epoch.max(other.epoch), roles }
     }
+
+    /// Tells whether the join with `other` changes nothing here.
+    fn covers(&self, other: &Self) -> bool {
+        let roles = match self.epoch.cmp(&other.epoch) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => other.roles.iter().all(|(role, version)| self.roles.get(role) >= Some(version)),
+        };
+        roles && self.root >= other.root
+    }
 }
 
 fn not_below(role: &str, found: u64, floor: u64) -> Result<(), TrustError> {
@@ -162,6 +172,12 @@ impl Floors {
             Ordering::Equal => self.time.max(other.time),
         };
         Self { image: self.image.join(&other.image), director: self.director.join(&other.director), time }
+    }
+
+    /// Tells whether nothing is lost that `other` holds: [`Floors::join`] of both would be `self`.
+    pub fn covers(&self, other: &Self) -> bool {
+        let time = self.director.epoch > other.director.epoch || self.time >= other.time;
+        time && self.image.covers(&other.image) && self.director.covers(&other.director)
     }
 
     /// Returns the checksummed record to store in a slot.

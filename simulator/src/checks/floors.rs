@@ -14,10 +14,7 @@ impl FloorsKept {
             self.0.insert(device, floors);
             return Ok(());
         };
-        if *highest == floors {
-            return Ok(());
-        }
-        if highest.join(&floors) != floors {
+        if !floors.covers(highest) {
             return Err(format!("a floor fell: time {} became {}", highest.time(), floors.time()));
         }
         *highest = floors;

@@ -17,6 +17,11 @@ impl Generations {
         self.ordered.entry(device).or_default().insert((generation, bundle));
     }
 
+    /// Returns the highest generation that a device has said it accepted.
+    pub fn highest(&self, device: usize) -> u64 {
+        self.highest.get(&device).copied().unwrap_or(0)
+    }
+
     /// A device says which generation it has accepted.
     pub fn said(&mut self, device: usize, generation: u64) -> Result<(), String> {
         let highest = self.highest.entry(device).or_insert(0);

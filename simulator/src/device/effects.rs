@@ -102,6 +102,7 @@ impl Device {
                 );
                 let found = env.checks.generations.said(index, hello.generation);
                 env.judge(Check::S5, node, found);
+                env.overhear(index, hello);
             }
             UpMessage::Report(report) => {
                 let why = report.failure.as_ref().map_or("", |f| f.code.as_str());
@@ -174,7 +175,7 @@ impl Device {
 /// Reads a file as the plane's device address serves it.
 fn read(env: &Env, path: &str, range: Option<(u64, u64)>, max: u64) -> Result<Vec<u8>, FetchError> {
     let file = match (path.strip_prefix(METADATA_PATH), path.strip_prefix(TARGETS_PATH)) {
-        (Some(name), _) => env.repo.metadata(name),
+        (Some(name), _) => env.served_metadata(name),
         (None, Some(name)) => env.repo.target(name),
         (None, None) => None,
     };

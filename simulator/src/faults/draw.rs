@@ -7,6 +7,8 @@ use crate::rng::Rng;
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
+/// Hostile runs in which the online keys are stolen, per mille.
+const THEFT_PERMILLE: u32 = 400;
 /// Sites that devices belong to.
 pub const SITES: usize = 3;
 
@@ -110,6 +112,11 @@ pub fn draw(profile: Profile, rng: &mut Rng, devices: usize, chaos_ms: u64) -> V
             }
         }
     }
+    if profile == Profile::Hostile && rng.chance(THEFT_PERMILLE) {
+        let at_ms = rng.below(chaos_ms / 2);
+        let for_ms = rng.between(chaos_ms / 20, chaos_ms / 2);
+        faults.push(Planned { at_ms, fault: Fault::KeysStolen { for_ms } });
+    }
     faults.sort_by_key(|planned| planned.at_ms);
     faults
 }
@@ -148,6 +155,7 @@ fn make(kind: FaultKind, rng: &mut Rng, device: usize) -> Fault {
         FaultKind::HttpDown => Fault::HttpDown { for_ms, busy: rng.chance(300) },
         FaultKind::Storm => Fault::Storm { for_ms },
         FaultKind::Freeze => Fault::Freeze { device, for_ms },
+        FaultKind::KeysStolen => Fault::KeysStolen { for_ms },
         FaultKind::Flood => Fault::Flood { device, messages: rng.between(1, 40) as u32 },
     }
 }

@@ -152,6 +152,11 @@ pub enum Fault {
         /// How many.
         messages: u32,
     },
+    /// Every online key is stolen, the broker's too: forged documents and orders, until the offline keys replace them.
+    KeysStolen {
+        /// For how long.
+        for_ms: u64,
+    },
 }
 
 /// The kind of a fault: for swarms and for coverage.
@@ -180,11 +185,12 @@ pub enum FaultKind {
     Storm,
     Freeze,
     Flood,
+    KeysStolen,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::PowerCut,
         Self::Crash,
         Self::Offline,
@@ -206,6 +212,7 @@ impl FaultKind {
         Self::Storm,
         Self::Freeze,
         Self::Flood,
+        Self::KeysStolen,
     ];
 
     /// Returns the stable name.
@@ -232,6 +239,7 @@ impl FaultKind {
             Self::Storm => "storm",
             Self::Freeze => "freeze",
             Self::Flood => "flood",
+            Self::KeysStolen => "keys-stolen",
         }
     }
 }
@@ -261,6 +269,7 @@ impl Fault {
             Self::Storm { .. } => FaultKind::Storm,
             Self::Freeze { .. } => FaultKind::Freeze,
             Self::Flood { .. } => FaultKind::Flood,
+            Self::KeysStolen { .. } => FaultKind::KeysStolen,
         }
     }
 
@@ -287,7 +296,8 @@ impl Fault {
             | Self::PlaneCrash { .. }
             | Self::BrokerRestart { .. }
             | Self::HttpDown { .. }
-            | Self::Storm { .. } => None,
+            | Self::Storm { .. }
+            | Self::KeysStolen { .. } => None,
         }
     }
 }
@@ -316,7 +326,8 @@ impl Fault {
             | Self::PlaneCrash { .. }
             | Self::BrokerRestart { .. }
             | Self::HttpDown { .. }
-            | Self::Storm { .. } => {}
+            | Self::Storm { .. }
+            | Self::KeysStolen { .. } => {}
         }
     }
 }
@@ -338,6 +349,7 @@ impl fmt::Display for Fault {
             | Self::DiskFull { for_ms, .. }
             | Self::ClockFrozen { for_ms, .. }
             | Self::Freeze { for_ms, .. }
+            | Self::KeysStolen { for_ms }
             | Self::Storm { for_ms } => write!(f, " for {}", Moment(*for_ms)),
             Self::SiteOffline { site, for_ms } => write!(f, " of site s{site} for {}", Moment(*for_ms)),
             Self::HttpDown { for_ms, busy } => {

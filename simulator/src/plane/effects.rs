@@ -7,7 +7,7 @@ use pinnace_protocol::ids::DeviceId;
 use pinnace_protocol::message::seal_from_plane_with;
 use pinnace_protocol::topic::Down;
 use pinnace_protocol::trust::TargetFile;
-use pinnace_protocol::trust::author::{DirectorOrder, direct};
+use pinnace_protocol::trust::author::{DirectorOrder, direct, roots_after};
 use pinnace_protocol::trust::released::{FIELD_HARDWARE, FIELD_MODEL, FIELD_RELEASE, FIELD_RUNTIME};
 use serde_json::Value;
 
@@ -147,7 +147,9 @@ impl Plane {
             mistaken = std::mem::replace(&mut self.last_order, assignment.cloned());
             assignment = mistaken.as_ref().or(assignment);
         }
-        match sign_order(env, device, nonce, assignment, version) {
+        let have = self.roots.get(&index).copied().unwrap_or(1);
+        let roots = if env.has(Plant::KeepRoots) { &[] } else { roots_after(&env.repo.director_roots, have) };
+        match sign_order(env, device, nonce, assignment, version, roots) {
             Ok(payload) => {
                 let what = assignment.map_or_else(
                     || "nothing new".into(),
@@ -167,6 +169,7 @@ fn sign_order(
     nonce: &[u8],
     assignment: Option<&Assignment>,
     version: u64,
+    roots: &[Vec<u8>],
 ) -> Result<Vec<u8>, String> {
     let nonce = (nonce.len() == NONCE_BYTES).then(|| hex::encode(nonce));
     let target = assignment.map(|a| describe(env, a).map(|file| (a.manifest.path.as_str(), file))).transpose()?;
@@ -179,7 +182,7 @@ fn sign_order(
         sequence: version,
         generation: version,
         assignment: target.as_ref().map(|(path, file)| (*path, file)),
-        roots: &[],
+        roots,
     };
     direct(&order, &env.repo.director).and_then(|bundle| bundle.encode()).map_err(|e| e.to_string())
 }

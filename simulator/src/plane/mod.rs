@@ -62,6 +62,8 @@ pub struct Plane {
     /// Devices' report keys; durable with their admission.
     keyring: BTreeMap<usize, VerifyingKey>,
     answers: BTreeMap<u64, Result<Done, Refusal>>,
+    /// The director root that each device has said it trusts, if not the first.
+    roots: BTreeMap<usize, u64>,
     /// The order before: for a planted bug.
     last_order: Option<Assignment>,
     requests: u64,
@@ -86,6 +88,7 @@ impl Plane {
             public: key.to_bytes(),
             keyring: BTreeMap::new(),
             answers: BTreeMap::new(),
+            roots: BTreeMap::new(),
             last_order: None,
             requests: 0,
             rng,
@@ -120,6 +123,7 @@ impl Plane {
             env.queue.after(within, Event::PlaneFuse(self.life));
         }
         self.inbox.clear();
+        self.roots.clear();
         env.plane_up = true;
         env.tell(Node::Plane, "starts");
         let found = env.checks.counted.compare_bytes();
@@ -226,8 +230,13 @@ impl Plane {
         let refused = |e: message::EnvelopeError| e.to_string();
         match packet.kind {
             Up::Hello => {
-                let message =
+                let message: &message::Hello =
                     &message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
+                if message.director_root > 1 {
+                    self.roots.insert(packet.device, message.director_root);
+                } else {
+                    self.roots.remove(&packet.device);
+                }
                 steward.handle(now, CoreEvent::Hello { device, message }, step);
             }
             Up::Report => {
@@ -377,7 +386,7 @@ fn answer(env: &mut Env, device: usize, body: &WantBody) {
     use pinnace_protocol::message::{Frame, FrameBody};
     let frames: Vec<FrameBody> = match body {
         WantBody::Meta { name } => {
-            let bytes = env.repo.metadata(name).or_else(|| env.repo.target(name));
+            let bytes = env.served_metadata(name).or_else(|| env.repo.target(name));
             let bytes = bytes.map(|b| serde_bytes::ByteBuf::from(b.to_vec()));
             vec![FrameBody::Meta { name: name.clone(), bytes }]
         }

@@ -7,7 +7,7 @@ use super::{Prepared, Scenario};
 use crate::case::Case;
 use crate::engine::Fate;
 use crate::faults::{Fault, Planned};
-use crate::limits::FAULTS_MAX;
+use crate::limits::{FAULTS_MAX, PLANE_QUEUE_MESSAGES};
 use crate::options::{Options, Profile, parse_seed};
 use crate::plan::{Cohort, Plan, Wish};
 use crate::rng::Rng;
@@ -65,6 +65,7 @@ impl Scenario {
             base: crate::net::Quality::CALM,
             storm: crate::net::Quality::STORM,
             hostile_permille: 0,
+            plane_queue: PLANE_QUEUE_MESSAGES,
             faults,
             cohorts,
             hands: Some(self.operator.approves),

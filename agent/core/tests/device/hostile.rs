@@ -300,3 +300,45 @@ fn with_every_online_key_stolen_nothing_unreleased_runs_and_rotation_recovers() 
     assert_eq!(hand_in(&mut world, forged), 1);
     assert_eq!(world.serves(), Some(v3.digest));
 }
+
+#[test]
+fn what_a_thief_did_to_numbers_time_and_refusals_goes_with_its_keys() {
+    let (mut world, honest, [v1, v2]) = running_v1();
+    let now_s = world.plane.now_s;
+    // The last generation there is: nothing honest could ever be newer.
+    hand_over(&mut world, honest.stolen(), Assigned::new(&v2, u64::MAX));
+    assert_eq!((world.last().generation, world.serves()), (5, Some(v1.digest)));
+    // An answer to the device's own hello, from twenty years ahead.
+    world.plane.now_s = now_s + 20 * 365 * 86_400;
+    world.plane.assigned = None;
+    world.queue.push_back(Stimulus::LinkUp);
+    world.settle();
+    // A mirror whose documents cannot be genuine, until the bundle is given up for good.
+    let mut mirror = world.plane.repo.clone();
+    mirror.release_with(9, 50_000, |_| {});
+    hand_over(&mut world, mirror, Assigned::new(&v2, 6));
+    assert_eq!((world.phase(), world.serves()), (Some(Phase::Failed), Some(v1.digest)));
+
+    // New keys, the same order, the same process: all of it is forgotten.
+    let mut repo = honest;
+    repo.rotate_often(1);
+    (world.plane.repo, world.plane.now_s) = (repo, now_s);
+    world.assign(Assigned::new(&v2, 6));
+    world.queue.push_back(Stimulus::LinkUp);
+    world.until("recovered", |w| w.serves() == Some(v2.digest) && w.phase() == Some(Phase::Healthy));
+    assert_eq!(world.last().generation, 6);
+}
+
+#[test]
+fn what_was_given_up_is_said_again_when_it_is_ordered_again() {
+    let (mut world, honest, [_, v2]) = running_v1();
+    let mut mirror = honest.stolen();
+    mirror.release_with(9, 50_000, |_| {});
+    hand_over(&mut world, mirror, Assigned::new(&v2, 6));
+    assert_eq!(world.phase(), Some(Phase::Failed));
+    world.plane.assigned = None;
+    world.queue.push_back(Stimulus::LinkUp);
+    world.until("nothing is wanted", |w| w.phase() == Some(Phase::Idle));
+    world.assign(Assigned::new(&v2, 6));
+    world.until("said again", |w| w.phase() == Some(Phase::Failed) && w.last().failure.is_some());
+}

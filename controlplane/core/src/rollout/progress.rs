@@ -25,7 +25,7 @@ impl Steward {
             return;
         }
         turn.devices.insert(id.clone());
-        self.outrun(turn, id);
+        self.outrun(turn, id, Some(report));
         self.settle_plain(id, report);
         self.note_return(turn, id);
         self.order_again(turn, id, report);
