@@ -113,7 +113,7 @@ impl Env {
         let order = DirectorOrder {
             device: name.as_str(),
             nonce: nonce.as_deref(),
-            issued: now_s + [0, 20 * YEAR_S][thief.rng.index(2)],
+            issued: now_s + [0, 5 * YEAR_S][thief.rng.index(2)],
             expires: now_s + 30 * YEAR_S,
             sequence: now_s.saturating_add([1_000, 1 << 40, u64::MAX - now_s][thief.rng.index(3)]),
             generation: now_s.saturating_add([1_000, 1 << 40][thief.rng.index(2)]),

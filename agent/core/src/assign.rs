@@ -65,9 +65,8 @@ impl Agent {
     }
 
     fn trust_root(&mut self, turn: &mut Turn, root: Vec<u8>) {
-        // What the former keys said of the time goes with them: one stolen can have named any year.
-        self.clock.forget();
-        // So does what was held against a bundle because of documents that those keys, or others stolen with them, signed.
+        // What was held against a bundle because of documents that the former keys, or others stolen with them, signed
+        // goes with those keys.
         if self.state.forgive() {
             turn.save();
         }

@@ -14,11 +14,6 @@ impl Clock {
         self.attested = Some((at, unix_s));
     }
 
-    /// Forgets what was attested: the key that vouched for it is not trusted any more.
-    pub(crate) fn forget(&mut self) {
-        self.attested = None;
-    }
-
     pub(crate) fn is_attested(&self) -> bool {
         self.attested.is_some()
     }
