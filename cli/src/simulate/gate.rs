@@ -1,6 +1,7 @@
 //! Everything that a change has to pass, in one command and a few minutes.
 use std::time::Instant;
 
+use pinnace_simulator::coverage::COVERAGE_SEEDS;
 use pinnace_simulator::{Case, Options, Profile, Sweep, parse_seed, run_last};
 
 use super::args::GateArgs;
@@ -50,6 +51,15 @@ pub fn run(args: &GateArgs) -> Result<(), Failure> {
             }
         }
         note(format!("{} seeds, {} events", swept.runs, swept.events), began, judge_sweep(&swept));
+
+        if swept.runs >= COVERAGE_SEEDS {
+            let missing = swept.coverage.missing();
+            let outcome = match missing.is_empty() {
+                true => Ok(()),
+                false => Err(Failure::error(format!("never met by any seed: {}", missing.join("; ")))),
+            };
+            note("faults and states met by the seeds".into(), Instant::now(), outcome);
+        }
 
         let began = Instant::now();
         let crashes = run_crashes(1, 1);
