@@ -26,7 +26,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// Start the control plane: registry, broker, rollout engine, dashboard.
     Up(UpArgs),
-    /// Write what a Mosquitto needs to serve the fleet: certificate, access rules, configuration.
+    /// Write what a Mosquitto needs to serve the fleet: certificate, access rules, revocation list, configuration.
     BrokerFiles(BrokerFilesArgs),
     /// Train a model from a CSV file and put it into a bundle.
     Train(TrainArgs),
@@ -37,7 +37,7 @@ pub enum Command {
     Keys(KeysCommand),
     /// Check keys, expiry, disk, clock and database of a control plane. Exit code: 1 when something fails.
     Doctor(DoctorArgs),
-    /// Devices: list, show, invite, label.
+    /// Devices: list, show, invite, label, revoke.
     #[command(subcommand)]
     Device(DeviceCommand),
     /// Bundles: list, inspect; sign, export and verify for third parties.
@@ -368,6 +368,17 @@ pub enum DeviceCommand {
         /// Seconds it is good for.
         #[arg(long)]
         life: Option<u64>,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Void a device's certificates: stolen, sold, scrapped. It comes back with an invitation for its name alone.
+    ///
+    /// Device API and embedded broker refuse it at once and close its connections. A broker of your own goes by the
+    /// revocation list: docs/BROKERS.md.
+    Revoke {
+        /// Its name.
+        device: String,
         /// The control plane.
         #[command(flatten)]
         plane: Plane,

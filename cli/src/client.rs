@@ -111,6 +111,15 @@ impl Client {
         Ok(serde_json::from_slice(&answer).unwrap_or(Value::Null))
     }
 
+    /// Deletes what is at `path`.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.bytes(self.request(Method::DELETE, path)).await?;
+        Ok(())
+    }
+
     /// Returns the plane's health.
     ///
     /// # Errors

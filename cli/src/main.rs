@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Demo(a) => demo::run(a).await,
             Command::Up(a) => commands::up::run(a).await,
-            Command::BrokerFiles(a) => commands::broker::run(&a),
+            Command::BrokerFiles(a) => commands::broker::run(&a).await,
             Command::Train(a) => commands::train::run(a),
             Command::Publish(a) => commands::publish::run(a).await,
             Command::Keys(c) => commands::keys::run(c).await,

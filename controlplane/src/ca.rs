@@ -4,21 +4,22 @@
 //! TLS keys are P-256 throughout, because OpenSSL 3.0 cannot read the Ed25519 keys that Rust writes.
 
 mod identity;
+mod revocation;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
-    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber,
 };
 
 use pinnace_protocol::ids::{DeviceId, TenantId};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use identity::{Identity, IdentityError, PLANE_COMMON_NAME, PLANE_ORGANIZATION, Peer, SERIAL_MAX_BYTES, Serial};
+pub use revocation::{REVOCATION_BACKDATE_S, REVOCATION_LIST_DAYS, REVOCATION_RENEW_S, RevocationList};
 
 /// Days a device's certificate is valid; renewed at two thirds of it.
 pub const DEVICE_DAYS: u64 = 30;
@@ -30,8 +31,6 @@ pub const SERVER_DAYS: u64 = 365;
 pub const AUTHORITY_DAYS: u64 = 20 * 365;
 /// Seconds that certificates are dated back, for devices whose clock is behind.
 pub const BACKDATE_S: u64 = 3_600;
-/// Days until a revocation list must be renewed.
-pub const REVOCATION_LIST_DAYS: u64 = 30;
 /// Bytes of a certificate request: one key and its signature; read before anything is verified.
 pub const REQUEST_MAX_BYTES: usize = 8 * 1024;
 /// Names in one server certificate.
@@ -194,31 +193,6 @@ impl CertificateAuthority {
         client(&mut params, device.as_str(), tenant.as_str());
         let certificate = params.signed_by(&request.public_key, &self.issuer).map_err(issue_error)?;
         Ok(stamp.issued(certificate.pem()))
-    }
-
-    /// Returns a revocation list, PEM, for brokers that read one: `revoked` are serial numbers and when they were revoked.
-    ///
-    /// # Errors
-    /// [`CaError::Issue`].
-    pub fn revocation_list(&self, number: u64, revoked: &[(Serial, u64)], now: u64) -> Result<String, CaError> {
-        let epoch = rcgen::date_time_ymd(1970, 1, 1);
-        let params = CertificateRevocationListParams {
-            this_update: epoch + since_1970(now),
-            next_update: epoch + since_1970(now.saturating_add(REVOCATION_LIST_DAYS * DAY_S)),
-            crl_number: SerialNumber::from(number),
-            issuing_distribution_point: None,
-            revoked_certs: revoked
-                .iter()
-                .map(|(serial, at)| RevokedCertParams {
-                    serial_number: SerialNumber::from_slice(serial.as_bytes()),
-                    revocation_time: epoch + since_1970(*at),
-                    reason_code: None,
-                    invalidity_date: None,
-                })
-                .collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        params.signed_by(&self.issuer).and_then(|list| list.pem()).map_err(issue_error)
     }
 
     fn with_key(&self, params: &CertificateParams, stamp: Stamp) -> Result<IssuedWithKey, CaError> {

@@ -1,7 +1,7 @@
 //! The data directory: one lock, and the files beside the database.
 //!
 //! ```text
-//! plane.lock  plane.sqlite  admin.token  blobs/  keys/{offline,online}/  ca/{authority.pem,authority.key}
+//! plane.lock  plane.sqlite  admin.token  blobs/  keys/{offline,online}/  ca/{authority.pem,authority.key,crl.pem}
 //! ```
 use std::fs::File;
 use std::io;
@@ -64,10 +64,19 @@ impl DataDir {
     pub fn keys(&self) -> PathBuf {
         self.path.join("keys")
     }
+    /// Returns the path of the certificate authority's newest revocation list.
+    pub fn revocation_list(&self) -> PathBuf {
+        revocation_list(&self.path)
+    }
     /// Returns the lock alone; the directory stays ours as long as it is held.
     pub fn into_lock(self) -> File {
         self.lock
     }
+}
+
+/// Returns the path of the newest revocation list in a data directory, which may be another process's.
+pub fn revocation_list(data_dir: &Path) -> PathBuf {
+    data_dir.join("ca").join("crl.pem")
 }
 
 /// Returns the certificate authority, making it once. `now` is seconds since 1970.

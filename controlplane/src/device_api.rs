@@ -1,14 +1,15 @@
 //! What devices ask for over HTTPS. Everything but joining needs the device's certificate.
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Extension, Path, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Request, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use pinnace_protocol::join::{JOIN_PATH, JoinReply, JoinRequest, METADATA_PATH, RENEW_PATH, TARGETS_PATH};
 
 use crate::api::body::JsonBody;
 use crate::api::problem::Problem;
-use crate::api::{join_problem, with_timeout};
+use crate::api::{join_problem, revocation_routes, with_timeout};
 use crate::ca::{Identity, Peer};
 use crate::join::RenewRequest;
 use crate::limits::JOIN_BODY_MAX_BYTES;
@@ -24,8 +25,26 @@ pub fn routes(state: AppState) -> Router {
         .route(&format!("{METADATA_PATH}{{name}}"), get(metadata))
         .route(&format!("{TARGETS_PATH}{{*name}}"), get(target))
         .layer(DefaultBodyLimit::max(JOIN_BODY_MAX_BYTES))
-        .layer(axum::middleware::from_fn(with_timeout))
+        .merge(revocation_routes())
+        .layer(from_fn_with_state(state.clone(), still_valid))
+        .layer(from_fn(with_timeout))
         .with_state(state)
+}
+
+/// Refuses a certificate that was revoked after its connection was opened: the handshake looks only once.
+async fn still_valid(
+    State(state): State<AppState>,
+    Extension(from): Extension<PeerAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match &from.peer {
+        Some(peer) if state.admissions.is_revoked(peer) => {
+            Problem::forbidden("this certificate was revoked\n  hint: let the device join again with a new invitation")
+                .into_response()
+        }
+        _ => next.run(request).await,
+    }
 }
 
 async fn join(

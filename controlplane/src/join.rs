@@ -7,11 +7,11 @@ use pinnace_protocol::limits::{LABELS_MAX, TEXT_MAX_BYTES};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use crate::ca::{CaError, CertificateAuthority, Identity, Peer, Serial};
+use crate::ca::{CaError, CertificateAuthority, Identity, Peer};
 use crate::driver::{Clock, DriverError, DriverHandle, parse_key};
 use crate::limits::{DEVICES_MAX, TOKEN_LIFE_MAX_S, TOKEN_LIFE_S, TOKENS_MAX};
+use crate::revocation::{RevocationError, Revocations, revoked_serials};
 use crate::store::{Admission, Extra, Reader, StoreError};
-use crate::tls::DenyList;
 
 /// Says why a device is not let in.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum JoinError {
     /// Too many of something.
     #[error("there are too many {0}\n  hint: wait until some have ended, or run a second control plane")]
     TooMany(&'static str),
+    /// The revocation list could not be signed or written.
+    #[error(transparent)]
+    Revocation(#[from] RevocationError),
     /// No randomness.
     #[error("the system gives no random bytes: {0}\n  hint: the container may lack /dev/urandom or getrandom(2)")]
     Random(String),
@@ -75,7 +78,7 @@ pub struct Admissions {
     clock: Clock,
     driver: DriverHandle,
     reader: Reader,
-    deny: DenyList,
+    revocations: Revocations,
     /// Where the anchor is, and what its bytes hash to: both go into every invitation.
     anchor: (String, Digest),
     /// Devices that ever joined: read once, for it takes reading all of them.
@@ -90,10 +93,10 @@ impl Admissions {
         clock: Clock,
         driver: DriverHandle,
         reader: Reader,
-        deny: DenyList,
+        revocations: Revocations,
         anchor: (String, Digest),
     ) -> Self {
-        Self { ca, tenant, clock, driver, reader, deny, anchor, enrolled: OnceCell::const_new() }
+        Self { ca, tenant, clock, driver, reader, revocations, anchor, enrolled: OnceCell::const_new() }
     }
 
     /// Makes an invitation. Returns it with its end, seconds since 1970; only its hash is kept.
@@ -165,7 +168,7 @@ impl Admissions {
         };
         self.driver.admit(admission, request.labels.clone()).await?;
         if known.is_some() {
-            self.refresh_deny_list().await?;
+            self.refresh_or_log().await?;
         } else {
             enrolled.fetch_add(1, Ordering::Relaxed);
         }
@@ -188,26 +191,60 @@ impl Admissions {
         let pem = issued.certificate_pem.clone();
         let (serial, not_after) = (issued.serial.to_string(), issued.not_after);
         self.driver.write(Extra::Renew { device: device.clone(), serial, not_after, pem }).await?;
+        // Revoked while the new one was written: then it is void too.
+        if self.reader.certificate(&peer.serial.to_string()).await?.is_some_and(|old| old.revoked.is_some()) {
+            self.revoke(device).await?;
+            return Err(JoinError::Renew("it was revoked"));
+        }
         Ok(self.reply(device, issued.certificate_pem))
     }
 
     /// Voids a device's certificates: it must be invited again to come back.
     ///
     /// # Errors
-    /// [`JoinError`] when the database or the driver failed.
+    /// [`JoinError`] when the database or the driver failed; [`JoinError::Revocation`] when it is refused here already
+    /// but the list for other brokers could not be written.
     pub async fn revoke(&self, device: &DeviceId) -> Result<(), JoinError> {
         self.driver.write(Extra::Revoke { device: device.clone(), now: self.clock.unix_s() }).await?;
         self.refresh_deny_list().await
     }
 
-    /// Reads the revoked certificates into the deny list.
+    /// Reads the revoked certificates into the deny list and, when it is due, signs the revocation list anew.
+    ///
+    /// # Errors
+    /// [`JoinError::Store`]; [`JoinError::Revocation`] when the deny list is right and the revocation list is not.
+    pub async fn refresh_deny_list(&self) -> Result<(), JoinError> {
+        // One at a time, so that nobody's older reading comes last.
+        let turn = self.revocations.turn().await;
+        let now = self.clock.unix_s();
+        let revoked = revoked_serials(&self.reader.revoked(now).await?);
+        turn.publish(&self.ca, &revoked, now).await?;
+        Ok(())
+    }
+
+    /// As [`Self::refresh_deny_list`], for when nobody waits for other brokers: a revocation list that could not be
+    /// written is logged, and tried again with the next refresh.
     ///
     /// # Errors
     /// [`JoinError::Store`].
-    pub async fn refresh_deny_list(&self) -> Result<(), JoinError> {
-        let revoked = self.reader.revoked(self.clock.unix_s()).await?;
-        self.deny.replace(revoked.iter().filter_map(|c| Serial::from_hex(&c.serial)));
-        Ok(())
+    pub async fn refresh_or_log(&self) -> Result<(), JoinError> {
+        match self.refresh_deny_list().await {
+            Err(JoinError::Revocation(error)) => {
+                tracing::error!(%error, "brokers outside will not hear of revoked certificates");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Returns whether the certificate that somebody showed when he connected is void by now.
+    pub fn is_revoked(&self, peer: &Peer) -> bool {
+        self.revocations.is_revoked(&peer.serial)
+    }
+
+    /// Returns who is revoked.
+    pub const fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     async fn enrolled(&self) -> Result<&AtomicI64, StoreError> {

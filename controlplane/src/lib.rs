@@ -27,13 +27,15 @@ pub mod link;
 pub mod outbox;
 pub mod registry;
 mod repo_files;
+mod revocation;
 mod serve;
 mod state;
 pub mod store;
 pub mod tls;
 pub mod ui;
 
-pub use datadir::{ADMIN_TOKEN_FILE, DataDir, authority};
+pub use datadir::{ADMIN_TOKEN_FILE, DataDir, authority, revocation_list};
 pub use error::PlaneError;
+pub use revocation::{RevocationError, Revocations, revoked_serials};
 pub use serve::{Config, ControlPlane, Handle, Mqtt};
 pub use state::{AppState, Inner};

@@ -29,6 +29,7 @@ use crate::keys::KeySet;
 use crate::link::{Keyring, Link, LinkConfig, LinkCounters};
 use crate::outbox::Outbox;
 use crate::registry::{DIRECTOR, DirectorRoots, IMAGE, Published, Registry};
+use crate::revocation::Revocations;
 use crate::state::{AppState, Inner};
 use crate::store::{self, Extra, Reader, StoreError, Writer};
 use crate::tls::{self, ClientAuth, DenyList, TlsListener};
@@ -169,6 +170,7 @@ impl ControlPlane {
             let key = parse_key(&device.report_key);
             keyring.insert(device.device, key.ok_or(StoreError::Damaged { table: "enrolled", what: "report key" })?);
         }
+        let revocations = Revocations::open(dir.revocation_list(), deny, &ca, clock.unix_s())?;
         let (steward, first) = Steward::recover(config.steward, writer.rows().await?, clock.now())?;
         let director = Director::new(registry.clone(), reader.director_sequences().await?);
         let (events, _) = broadcast::channel(limits::EVENT_STREAM_BUFFER);
@@ -194,10 +196,10 @@ impl ControlPlane {
             clock,
             driver_handle.clone(),
             reader.clone(),
-            deny,
+            revocations,
             (places.http_url.clone(), Digest::of(&anchor)),
         );
-        admissions.refresh_deny_list().await?;
+        admissions.refresh_or_log().await?;
         let admin_token = datadir::admin_token(&dir)?;
         let link = LinkConfig {
             host: places.link_host.clone(),
@@ -431,7 +433,7 @@ async fn anchor(
     Ok(bytes.into())
 }
 
-/// Signs snapshot and timestamp anew before they expire.
+/// Signs snapshot, timestamp and the revocation list anew before they expire.
 async fn refresh(state: AppState, stop: CancellationToken) {
     loop {
         let turn = state.registry.lock().await;
@@ -445,6 +447,9 @@ async fn refresh(state: AppState, stop: CancellationToken) {
             Err(error) => tracing::error!(%error, "the repository's timestamp was not renewed"),
         }
         drop(turn);
+        if let Err(error) = state.admissions.refresh_or_log().await {
+            tracing::error!(%error, "the deny list was not renewed");
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(Duration::from_millis(limits::REFRESH_CHECK_MS)) => {}

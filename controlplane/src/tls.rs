@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -110,23 +110,41 @@ pub fn client_config(authority_pem: &str, client: Option<(&str, &str)>) -> Resul
 }
 
 /// Serial numbers of certificates that are refused before they expire. Clones share one list.
-#[derive(Debug, Clone, Default)]
-pub struct DenyList(Arc<RwLock<BTreeSet<Serial>>>);
+///
+/// Handshakes look at it, requests over open HTTPS connections too, and the embedded broker watches it.
+#[derive(Debug, Clone)]
+pub struct DenyList(Arc<watch::Sender<BTreeSet<Serial>>>);
+
+impl Default for DenyList {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(BTreeSet::new())))
+    }
+}
 
 impl DenyList {
-    /// Refuses a certificate from now on. Open connections are closed by [`crate::broker::BrokerHandle::expel`].
+    /// Refuses a certificate from now on; the embedded broker closes its connections.
     pub fn deny(&self, serial: Serial) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(serial);
+        self.0.send_if_modified(|serials| serials.insert(serial));
     }
 
     /// Puts these serial numbers in place of all earlier ones.
     pub fn replace(&self, serials: impl IntoIterator<Item = Serial>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = serials.into_iter().collect();
+        let new: BTreeSet<Serial> = serials.into_iter().collect();
+        self.0.send_if_modified(|serials| {
+            let changed = *serials != new;
+            *serials = new;
+            changed
+        });
     }
 
     /// Returns whether a certificate is refused.
     pub fn contains(&self, serial: &Serial) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(serial)
+        self.0.borrow().contains(serial)
+    }
+
+    /// Returns what tells of every change from now on. It ends with the last clone of the list.
+    pub fn changes(&self) -> watch::Receiver<BTreeSet<Serial>> {
+        self.0.subscribe()
     }
 }
 

@@ -3,11 +3,10 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use pinnace_controlplane::broker::mosquitto::{Files, acl_file, config_file};
-use pinnace_controlplane::ca::CertificateAuthority;
-use pinnace_controlplane::{DataDir, authority};
+use pinnace_controlplane::ca::{CertificateAuthority, RevocationList};
+use pinnace_controlplane::{DataDir, authority, revocation_list, revoked_serials, store};
 use pinnace_protocol::ids::TenantId;
 
 use crate::args::BrokerFilesArgs;
@@ -19,23 +18,25 @@ const OPEN: u32 = 0o644;
 const SECRET: u32 = 0o600;
 
 /// Runs the command.
-pub fn run(args: &BrokerFilesArgs) -> Result<(), Failure> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+pub async fn run(args: &BrokerFilesArgs) -> Result<(), Failure> {
+    let now = super::now();
     let ca = open_authority(&args.data, now)?;
     let mut names = args.name.clone();
     names.push(args.listen.ip().to_string());
     let server = ca.issue_server(&names, now)?;
     let tenant = TenantId::parse(&args.tenant)?;
+    let revoked = newest_list(&args.data, &ca, now).await?;
 
     fs::create_dir_all(&args.out)?;
     let dir = std::path::absolute(&args.out)?;
-    let [authority, certificate, key, acl, conf] =
-        ["authority.pem", "server.pem", "server.key", "acl", "mosquitto.conf"].map(|name| dir.join(name));
+    let [authority, certificate, key, acl, crl, conf] =
+        ["authority.pem", "server.pem", "server.key", "acl", "crl.pem", "mosquitto.conf"].map(|name| dir.join(name));
     write(&authority, ca.certificate_pem(), OPEN)?;
     write(&certificate, &server.issued.certificate_pem, OPEN)?;
     write(&key, &server.key_pem, SECRET)?;
     write(&acl, &acl_file(&tenant), SECRET)?;
-    let files = Files { authority: &authority, certificate: &certificate, key: &key, acl: &acl };
+    write(&crl, revoked.pem(), OPEN)?;
+    let files = Files { authority: &authority, certificate: &certificate, key: &key, acl: &acl, revoked: &crl };
     write(&conf, &config_file(args.listen, files), OPEN)?;
     let name = args.name.first().cloned().unwrap_or_else(|| args.listen.ip().to_string());
     line(format!(
@@ -43,6 +44,14 @@ pub fn run(args: &BrokerFilesArgs) -> Result<(), Failure> {
         conf.display(),
         key.display(),
         acl.display()
+    ));
+    line(format!(
+        "{}: revoked certificates: {}; good for {} days. Before that, and after each `pinnace device revoke`, \
+         put the newest one in its place (/v1/crl.pem of the control plane), then reload or restart Mosquitto: \
+         docs/BROKERS.md.",
+        crl.display(),
+        revoked.serials().len(),
+        revoked.next_update().saturating_sub(now) / 86_400
     ));
     line(format!("Next: mosquitto -c {}, then pinnace up --broker {name}:{}", conf.display(), args.listen.port()));
     Ok(())
@@ -55,6 +64,21 @@ fn open_authority(data: &Path, now: u64) -> Result<CertificateAuthority, Failure
         (Ok(certificate), Ok(key)) => Ok(CertificateAuthority::load(&certificate, &key)?),
         _ => Ok(authority(&DataDir::open(data)?, now)?),
     }
+}
+
+/// Returns the control plane's revocation list; one made here when it never wrote one.
+async fn newest_list(data: &Path, ca: &CertificateAuthority, now: u64) -> Result<RevocationList, Failure> {
+    let written = fs::read_to_string(revocation_list(data)).ok().and_then(|pem| ca.read_revocation_list(&pem));
+    if let Some(list) = written.filter(|list| list.next_update() > now) {
+        return Ok(list);
+    }
+    let database = data.join("plane.sqlite");
+    let revoked = if database.exists() {
+        revoked_serials(&store::open_to_read(&database).await?.revoked(now).await?)
+    } else {
+        Vec::new()
+    };
+    Ok(ca.revocation_list(&revoked, None, now)?)
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {

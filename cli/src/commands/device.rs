@@ -53,6 +53,14 @@ pub async fn run(command: DeviceCommand) -> Result<(), Failure> {
                 "On the device: pinnace-agent join --device NAME <token>, then pinnace-agent run. The token works once.",
             );
         }
+        DeviceCommand::Revoke { device, plane } => {
+            let device = DeviceId::parse(&device)?;
+            Client::new(&plane)?.delete(&format!("/v1/devices/{device}")).await?;
+            line(format!("{device} is revoked: device API and embedded broker refuse it and closed its connections."));
+            line(format!("An external broker needs the new list: {}/v1/crl.pem", plane.url.trim_end_matches('/')));
+            line("  reload it (SIGHUP) to refuse new connections, restart it to end open ones too; docs/BROKERS.md.");
+            line(format!("To let it join again: pinnace device invite {device}"));
+        }
         DeviceCommand::Label { device, labels, plane } => {
             let device = DeviceId::parse(&device)?;
             let body = SetLabels { labels: labels.clone() };

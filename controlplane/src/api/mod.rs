@@ -7,6 +7,7 @@ mod keys;
 mod metrics;
 pub mod problem;
 mod releases;
+mod revocation;
 mod rollouts;
 mod system;
 pub mod types;
@@ -67,8 +68,13 @@ pub fn routes(state: AppState, pages: Router) -> Router {
     let doors = from_fn_with_state(state.clone(), auth::doors);
     let guarded = quick.merge(slow).with_state(state.clone()).merge(pages).fallback(nothing_here).layer(doors);
     // Devices fetch the anchor before they can be anybody; its hash is in their invitation.
-    let open = Router::new().route(ANCHOR_PATH, get(system::anchor)).with_state(state);
+    let open = Router::new().route(ANCHOR_PATH, get(system::anchor)).merge(revocation_routes()).with_state(state);
     guarded.merge(open).layer(from_fn(headers))
+}
+
+/// Returns the addresses of the revocation list, for brokers that are nobody to us; it carries its signature.
+pub fn revocation_routes() -> Router<AppState> {
+    Router::new().route("/v1/crl", get(revocation::der)).route("/v1/crl.pem", get(revocation::pem))
 }
 
 async fn nothing_here() -> Problem {
@@ -109,7 +115,9 @@ pub fn join_problem(error: JoinError) -> Problem {
         JoinError::Ca(crate::ca::CaError::Request(_)) => Problem::bad_request(&text),
         JoinError::TooMany(_) => Problem::unavailable(&text),
         JoinError::Driver(e) => driver_problem(e),
-        JoinError::Ca(_) | JoinError::Store(_) | JoinError::Random(_) => Problem::internal(&error),
+        JoinError::Ca(_) | JoinError::Store(_) | JoinError::Random(_) | JoinError::Revocation(_) => {
+            Problem::internal(&error)
+        }
     }
 }
 

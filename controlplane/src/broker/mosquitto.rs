@@ -2,7 +2,9 @@
 //!
 //! Mosquitto takes the user name from the certificate's common name (the device id), not its
 //! organization (the tenant): one Mosquitto therefore serves one tenant, and refuses nothing at SUBSCRIBE
-//! but delivers only what the rules allow.
+//! but delivers only what the rules allow. Nor does it tie client ids to certificates by itself: without
+//! `use_username_as_clientid`, any device could take over the session of any other, and of the plane.
+//! What revoking means there is told in `docs/BROKERS.md`.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -39,6 +41,8 @@ pub struct Files<'a> {
     pub key: &'a Path,
     /// The text of [`acl_file`].
     pub acl: &'a Path,
+    /// The authority's newest revocation list, PEM. Without the file, or after the list's end, nobody is let in.
+    pub revoked: &'a Path,
 }
 
 /// Returns the text of a `mosquitto.conf` that listens on `address` with mandatory client certificates.
@@ -52,19 +56,23 @@ pub fn config_file(address: SocketAddr, files: Files<'_>) -> String {
          max_packet_size {PACKET_MAX_BYTES}\n\
          max_inflight_messages {INFLIGHT_MAX}\n\
          max_queued_messages {PLANE_QUEUE_MESSAGES}\n\
+         set_tcp_nodelay true\n\
          listener {port} {ip}\n\
          max_qos 1\n\
          max_topic_alias 0\n\
          cafile {authority}\n\
          certfile {certificate}\n\
          keyfile {key}\n\
+         crlfile {revoked}\n\
          require_certificate true\n\
-         use_identity_as_username true\n",
+         use_identity_as_username true\n\
+         use_username_as_clientid true\n",
         acl = files.acl.display(),
         port = address.port(),
         ip = address.ip(),
         authority = files.authority.display(),
         certificate = files.certificate.display(),
         key = files.key.display(),
+        revoked = files.revoked.display(),
     )
 }

@@ -3,7 +3,7 @@
 //! The core never waits for a connection: what it sends is bounded by credits that the connection
 //! gives back when it has written. A connection waits for the core, and stops reading meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::core::{Core, Input, Output};
 use super::limits::{CONNECTIONS_MAX, CORE_CHANNEL, OUTBOX_REPLIES_MAX, PACKET_MAX_BYTES, SHUTDOWN_TIMEOUT_MS};
 use super::session::ConnId;
 use super::stats::Stats;
-use crate::ca::Identity;
+use crate::ca::{Identity, Peer, Serial};
 use crate::tls::{DenyList, TlsListener};
 
 /// How the broker listens.
@@ -29,7 +29,7 @@ pub struct BrokerConfig {
     pub listen: SocketAddr,
     /// TLS with [`crate::tls::ClientAuth::Required`].
     pub tls: Arc<ServerConfig>,
-    /// Certificates that are refused.
+    /// Certificates that are refused, and whose connections are closed as soon as they are on this list.
     pub deny: DenyList,
     /// Bytes of a packet, at most [`PACKET_MAX_BYTES`], which is also the default.
     pub packet_max: usize,
@@ -88,7 +88,7 @@ impl Broker {
     /// [`BrokerError::Listen`] when the address cannot be used.
     pub async fn start(config: BrokerConfig) -> Result<BrokerHandle, BrokerError> {
         let address = config.listen;
-        let listener = TlsListener::bind(address, config.tls, config.deny)
+        let listener = TlsListener::bind(address, config.tls, config.deny.clone())
             .await
             .map_err(|error| BrokerError::Listen { address, error })?;
         let local = listener.local_address();
@@ -99,7 +99,8 @@ impl Broker {
         let shell = Shell {
             core: Core::new(u32::try_from(packet_max).unwrap_or(u32::MAX)),
             started: Instant::now(),
-            outboxes: HashMap::new(),
+            open: HashMap::new(),
+            deny: config.deny,
             packet_max,
             connections_max: config.connections_max.min(CONNECTIONS_MAX),
             inputs,
@@ -130,7 +131,8 @@ impl BrokerHandle {
         receiver.await.map_err(|_| BrokerError::Stopped)
     }
 
-    /// Closes all connections of an identity and forgets its sessions; put its certificate on the deny list first.
+    /// Closes all connections of an identity and forgets its sessions; put its certificate on the deny list first. What
+    /// is on that list loses its connections by itself; this also ends the sessions of a client that is away.
     ///
     /// # Errors
     /// [`BrokerError::Stopped`].
@@ -161,10 +163,17 @@ impl Drop for BrokerHandle {
     }
 }
 
+/// An open connection.
+struct Open {
+    outbox: mpsc::Sender<Outgoing>,
+    peer: Peer,
+}
+
 struct Shell {
     core: Core,
     started: Instant,
-    outboxes: HashMap<ConnId, mpsc::Sender<Outgoing>>,
+    open: HashMap<ConnId, Open>,
+    deny: DenyList,
     packet_max: usize,
     connections_max: usize,
     inputs: mpsc::Sender<Input>,
@@ -180,6 +189,7 @@ impl Shell {
         mut inputs: mpsc::Receiver<Input>,
         mut commands: mpsc::Receiver<Command>,
     ) {
+        let mut revoked = self.deny.changes();
         loop {
             let deadline = self.core.next_deadline().map(|ms| self.started + Duration::from_millis(ms));
             // Without a deadline this branch is disabled; the value does not matter then.
@@ -197,6 +207,11 @@ impl Shell {
                 },
                 Some(input) = inputs.recv() => self.handle(input),
                 (stream, from) = listener.next() => self.open(stream, from),
+                // The list lives as long as this shell does.
+                Ok(()) = revoked.changed() => {
+                    let serials = revoked.borrow_and_update().clone();
+                    self.expel_revoked(&serials);
+                }
                 () = tick, if deadline.is_some() => self.handle(Input::Tick),
             }
         }
@@ -206,16 +221,21 @@ impl Shell {
         let Some(peer) = from.peer else {
             return tracing::debug!(address = %from.address, "a client without certificate was refused");
         };
-        if self.outboxes.len() >= self.connections_max {
-            return tracing::warn!(address = %from.address, "a client was refused: {} connections are open", self.outboxes.len());
+        if self.open.len() >= self.connections_max {
+            return tracing::warn!(address = %from.address, "a client was refused: {} connections are open", self.open.len());
+        }
+        // Revoked while it waited here: the change was told before it was counted among the open ones.
+        if self.deny.contains(&peer.serial) {
+            return tracing::debug!(address = %from.address, identity = %peer.identity, "a revoked client was refused");
         }
         let conn = self.next_conn;
         self.next_conn += 1;
         tracing::debug!(conn, address = %from.address, identity = %peer.identity, "a client connected");
         // Room for every reply that the core may have outstanding, and the goodbye.
         let (outbox, outgoing) = mpsc::channel(OUTBOX_REPLIES_MAX as usize + 4);
-        self.outboxes.insert(conn, outbox);
-        self.handle(Input::Opened { conn, identity: peer.identity });
+        let identity = peer.identity.clone();
+        self.open.insert(conn, Open { outbox, peer });
+        self.handle(Input::Opened { conn, identity });
         let (inputs, stop, packet_max) = (self.inputs.clone(), self.stop.clone(), self.packet_max);
         self.tasks.spawn(async move {
             tokio::select! {
@@ -225,19 +245,29 @@ impl Shell {
         });
     }
 
+    /// Closes the connections of revoked certificates. A newer certificate of the same device may have to connect again.
+    fn expel_revoked(&mut self, serials: &BTreeSet<Serial>) {
+        let revoked = self.open.values().filter(|open| serials.contains(&open.peer.serial));
+        let identities: BTreeSet<Identity> = revoked.map(|open| open.peer.identity.clone()).collect();
+        for identity in identities {
+            tracing::info!(%identity, "its certificate was revoked; its connections are closed");
+            self.handle(Input::Expel { identity });
+        }
+    }
+
     fn handle(&mut self, input: Input) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         for output in self.core.handle(now, input) {
             match output {
                 Output::Send { conn, reply } => {
                     // Fails only when the connection has ended, which it reports itself.
-                    if let Some(outbox) = self.outboxes.get(&conn) {
-                        drop(outbox.try_send(Outgoing::Reply(reply)));
+                    if let Some(open) = self.open.get(&conn) {
+                        drop(open.outbox.try_send(Outgoing::Reply(reply)));
                     }
                 }
                 Output::Close { conn } => {
-                    if let Some(outbox) = self.outboxes.remove(&conn) {
-                        drop(outbox.try_send(Outgoing::Close));
+                    if let Some(open) = self.open.remove(&conn) {
+                        drop(open.outbox.try_send(Outgoing::Close));
                     }
                 }
             }

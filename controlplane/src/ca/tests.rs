@@ -97,8 +97,9 @@ fn an_authority_goes_on_after_a_restart_and_only_with_its_own_key() {
 fn revoked_certificates_are_listed() {
     let authority = CertificateAuthority::create("a", NOW).unwrap();
     let issued = authority.issue_plane(NOW).unwrap().issued;
-    let pem = authority.revocation_list(3, &[(issued.serial.clone(), NOW)], NOW).unwrap();
-    let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
+    let written = authority.revocation_list(&[(issued.serial.clone(), NOW)], None, NOW).unwrap();
+    let (_, block) = x509_parser::pem::parse_x509_pem(written.pem().as_bytes()).unwrap();
+    assert_eq!(block.contents, written.der());
     let (_, list) = x509_parser::revocation_list::CertificateRevocationList::from_der(&block.contents).unwrap();
     let serials: Vec<_> =
         list.iter_revoked_certificates().map(|r| Serial::from_bytes(r.raw_serial()).unwrap()).collect();

@@ -14,7 +14,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{PubAckReason, Publish};
 use tokio::runtime::Runtime;
 
-use super::external::{Mosquitto, mosquitto};
+use super::mosquitto::Mosquitto;
 use super::support::{Client, Papers, World, device, tenant};
 
 /// Seconds that a session is kept: longer than any test takes.
@@ -72,7 +72,7 @@ impl Real {
             // As many for an absent device as the embedded broker keeps, so that the bound is met.
             let bound = |messages| format!("max_queued_messages {messages}\n");
             let lowered = |text: String| text.replace(&bound(PLANE_QUEUE_MESSAGES), &bound(OFFLINE_QUEUE_MESSAGES));
-            let broker = mosquitto(folder.path(), &world, lowered).await;
+            let broker = Mosquitto::start_with(folder.path(), &world.authority, "", lowered).await;
             (world, Some((broker, folder)))
         });
         Ok(Box::new(Self {

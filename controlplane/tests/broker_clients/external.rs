@@ -1,16 +1,15 @@
 //! Mosquitto's clients with our broker, and Mosquitto itself with our access rules.
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::process::Stdio;
 
-use pinnace_controlplane::broker::mosquitto::{Files, acl_file, config_file};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::LastWill;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
-use super::support::{Client, PATIENCE, Papers, World, device_papers, now, options, tenant, write_papers};
+use super::mosquitto::Mosquitto;
+use super::support::{Client, PATIENCE, Papers, World, device_papers, options, write_papers};
 
 /// Returns one of Mosquitto's client tools, ready to connect.
 fn tool(name: &str, address: SocketAddr, id: &str, [authority, certificate, key]: &[std::path::PathBuf; 3]) -> Command {
@@ -89,50 +88,6 @@ async fn mosquitto_clients_publish_and_subscribe() {
     assert_eq!(w.broker.stats().await.unwrap().refused_publish, 1);
 }
 
-pub struct Mosquitto {
-    _process: Child,
-    pub address: SocketAddr,
-}
-
-/// Starts Mosquitto with our access rules and waits until it accepts connections. `change` has the last word about its
-/// configuration.
-pub async fn mosquitto(directory: &Path, w: &World, change: impl FnOnce(String) -> String) -> Mosquitto {
-    let server: Papers = w.authority.issue_server(&[], now()).unwrap().into();
-    let [authority, certificate, key] = write_papers(directory, "mosquitto", w.authority.certificate_pem(), &server);
-    let (acl, config) = (directory.join("acl"), directory.join("mosquitto.conf"));
-    // Mosquitto cannot choose a free port itself.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    std::fs::write(&acl, acl_file(&tenant("acme"))).unwrap();
-    let files = Files { authority: &authority, certificate: &certificate, key: &key, acl: &acl };
-    // It gives up root for a user that may not read a private directory.
-    std::fs::write(&config, format!("user root\n{}", change(config_file(address, files)))).unwrap();
-    let mut process = Command::new("mosquitto")
-        .arg("-v")
-        .arg("-c")
-        .arg(&config)
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("mosquitto must be installed");
-    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-    let mut said = String::new();
-    let ready = tokio::time::timeout(PATIENCE, async {
-        while let Some(line) = lines.next_line().await.unwrap() {
-            said.push_str(&line);
-            said.push('\n');
-            if line.contains("running") {
-                return true;
-            }
-        }
-        false
-    });
-    assert!(ready.await.expect("mosquitto starts in time"), "{said}");
-    // Keeps reading, so that it never waits for us.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    Mosquitto { _process: process, address }
-}
-
 /// The same story on any broker: what must arrive arrives, what must not does not.
 async fn same_rules(w: &World, address: SocketAddr) {
     let authority = w.authority.certificate_pem();
@@ -190,6 +145,6 @@ async fn the_same_rules_hold_on_the_embedded_broker_and_on_mosquitto() {
     let w = World::new().await;
     same_rules(&w, w.address()).await;
     let dir = tempfile::tempdir().unwrap();
-    let external = mosquitto(dir.path(), &w, |config| config).await;
+    let external = Mosquitto::start(dir.path(), &w.authority).await;
     same_rules(&w, external.address).await;
 }
