@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pinnace_controlplane::ca::{CertificateAuthority, Peer, RevocationList};
+use pinnace_controlplane::join::JoinError;
 use pinnace_controlplane::{ca, tls};
 use reqwest::{Method, StatusCode};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime, pem::PemObject};
@@ -72,6 +73,11 @@ async fn a_revoked_device_is_out_at_once_at_every_door_of_the_plane() {
     let (_, csr) = ca::new_request().unwrap();
     let renew = kept.post(format!("{}/v1/renew", device.anchor.https_url)).json(&json!({ "csr_pem": csr }));
     assert_eq!(ask(renew).await, StatusCode::FORBIDDEN, "no way back in by renewal");
+    // Nor for a renewal that was already past that question when the device was revoked: what it wrote is void too.
+    let peer = Peer::from_certificate(&der(&device.certificate_pem)).unwrap();
+    let late = house.plane.up().state().admissions.renew(&peer, &csr).await;
+    assert!(matches!(late, Err(JoinError::Renew("it was revoked"))), "{late:?}");
+    assert_eq!(house.list().await.serials().len(), 2, "the old one, and the one that nobody got");
     for door in [Door::Embedded, Door::DeviceApi] {
         assert!(!house.lets_in(door, &papers(&device)).await, "{door:?}");
         assert!(house.lets_in(door, &papers(&other)).await, "{door:?}");
