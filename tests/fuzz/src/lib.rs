@@ -11,6 +11,7 @@ pub mod coverage;
 pub mod execute;
 pub mod fixtures;
 pub mod fuzz;
+pub mod hostile;
 pub mod limits;
 pub mod memory;
 pub mod mutate;

@@ -20,8 +20,8 @@ pub fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
     std::thread::scope(|scope| {
         for _ in 0..args.jobs {
             scope.spawn(|| {
-                loop {
-                    let Some(target) = queue.lock().ok().and_then(|mut q| q.pop()) else { break };
+                let next = || queue.lock().ok().and_then(|mut queue| queue.pop());
+                while let Some(target) = next() {
                     match one(args, target) {
                         Ok(true) => {}
                         Ok(false) => push(&failed, target.name.to_owned()),
@@ -95,7 +95,7 @@ fn dies(args: &Args, target: &Target, input: &[u8]) -> bool {
     let outcome = fs::write(&path, input).and_then(|()| alone(target, &path));
     // It is written again for the next attempt.
     _ = fs::remove_file(&path);
-    outcome.is_ok_and(|output| !matches!(output.status.code(), Some(0 | 1 | 2)))
+    outcome.is_ok_and(|output| !matches!(output.status.code(), Some(0..=2)))
 }
 
 fn alone(target: &Target, path: &Path) -> std::io::Result<Output> {

@@ -32,6 +32,9 @@ impl Budget {
     }
 }
 
+/// Makes a mutated input whole again.
+pub type Repair = fn(&[u8], u64) -> Option<Vec<u8>>;
+
 /// A reader: judges bytes, and panics when one of its laws is broken.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
@@ -51,5 +54,5 @@ pub struct Target {
     pub run: fn(&[u8]) -> Verdict,
     /// Makes a mutated input whole again (checksums, signatures, lengths), so that what lies behind them is reached;
     /// the number chooses among ways. `None` when it cannot.
-    pub repair: Option<fn(&[u8], u64) -> Option<Vec<u8>>>,
+    pub repair: Option<Repair>,
 }

@@ -37,7 +37,7 @@ impl Verdict {
         for byte in self.detail.bytes().take(400) {
             quoted ^= byte == b'`';
             let is_digit = byte.is_ascii_digit();
-            if !quoted && !(is_digit && digits) {
+            if !(quoted || is_digit && digits) {
                 eat(if is_digit { b'0' } else { byte });
             }
             digits = is_digit;

@@ -29,19 +29,19 @@ const PIECE_MAX: usize = 512;
 pub fn mutate(out: &mut Vec<u8>, other: &[u8], words: &[&str], rng: &mut Rng) {
     if out.is_empty() {
         let length = 1 + rng.length(64);
-        out.extend((0..length).map(|_| rng.next() as u8));
+        out.extend((0..length).map(|_| rng.number() as u8));
         return;
     }
     let at = rng.index(out.len());
     match rng.below(14) {
         0 | 1 => out[at] ^= 1 << rng.below(8),
-        2 => out[at] = rng.next() as u8,
+        2 => out[at] = rng.number() as u8,
         3 => {
             let end = at + 1 + rng.length(out.len() - at - 1);
             out.drain(at..end);
         }
         4 => {
-            let byte = if rng.one_in(2) { out[at] } else { rng.next() as u8 };
+            let byte = if rng.one_in(2) { out[at] } else { rng.number() as u8 };
             let many = 1 + rng.length(PIECE_MAX);
             out.splice(at..at, std::iter::repeat_n(byte, many));
         }

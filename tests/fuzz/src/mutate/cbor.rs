@@ -214,7 +214,7 @@ fn plain(rng: &mut Rng) -> Tree {
         0 => Tree::Plain(0, bytes::edge(rng)),
         1 => Tree::Plain(1, bytes::edge(rng)),
         2 => Tree::Plain(7, 20 + rng.below(4)),
-        3 => Tree::Text(2, (0..rng.length(64)).map(|_| rng.next() as u8).collect()),
+        3 => Tree::Text(2, (0..rng.length(64)).map(|_| rng.number() as u8).collect()),
         4 => Tree::Text(3, b"text".repeat(rng.length(8))),
         5 => Tree::List(Vec::new()),
         _ => Tree::Map(Vec::new()),

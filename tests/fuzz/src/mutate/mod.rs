@@ -26,7 +26,7 @@ pub fn mutate(target: &Target, input: &[u8], other: &[u8], rng: &mut Rng) -> Vec
     }
     if let Some(repair) = target.repair
         && !rng.one_in(3)
-        && let Some(whole) = repair(&out, rng.next())
+        && let Some(whole) = repair(&out, rng.number())
     {
         out = whole;
     }

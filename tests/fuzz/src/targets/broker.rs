@@ -170,7 +170,7 @@ const fn kind(request: &Request) -> char {
 /// Lets the first byte of a stream begin a packet that is as long as the stream, or puts a CONNECT before it.
 fn lengths(input: &[u8], choice: u64) -> Option<Vec<u8>> {
     let (first, rest) = input.split_first()?;
-    if choice % 2 == 0 {
+    if choice.is_multiple_of(2) {
         return Some([connect_bytes().as_slice(), input].concat());
     }
     let rest = rest.get(1..)?;
@@ -210,4 +210,19 @@ fn topic(input: &[u8]) -> Verdict {
     let up = format!("pn/v1/{}/d/{}/up", NAMES.tenant, NAMES.device);
     assert!(!rights.may_publish(name) || name == up || name.starts_with(&format!("{up}/")), "{name}");
     Verdict::accepted(format!("{facts:?} {} {}", rights.may_subscribe(inner), rights.may_publish(name)))
+}
+
+/// Asks the broker's rules for one device: each line is `publish TOPIC` or `subscribe FILTER`; refused when all are.
+pub fn rights(lines: &str) -> String {
+    let rights = Permissions::of(&Identity::Device { tenant: NAMES.tenant.clone(), device: NAMES.device.clone() });
+    let mut allowed = lines.lines().filter(|line| match line.split_once(' ') {
+        Some(("publish", topic)) => rights.may_publish(topic),
+        Some(("subscribe", filter)) => rights.may_subscribe(filter),
+        _ => false,
+    });
+    match allowed.next() {
+        Some(line) if lines.lines().count() > 1 + allowed.count() => format!("accepted in part: {line}"),
+        Some(_) => "accepted".into(),
+        None => "refused: not allowed".into(),
+    }
 }

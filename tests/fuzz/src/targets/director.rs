@@ -80,7 +80,7 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
 /// Signs the three documents again with the online key and pins each in the one above: what a thief of that key can do.
 fn repair(input: &[u8], choice: u64) -> Option<Vec<u8>> {
     let mut container: Value = serde_json::from_slice(input).ok()?;
-    let online = if choice % 5 == 0 { 61 } else { 60 };
+    let online = if choice.is_multiple_of(5) { 61 } else { 60 };
     let document = |container: &Value, role: &str| -> Option<Value> {
         serde_json::from_str::<Value>(container.get(role)?.as_str()?).ok()?.get("signed").cloned()
     };

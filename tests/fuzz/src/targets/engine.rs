@@ -74,10 +74,7 @@ fn golden_vectors(input: &[u8]) -> Verdict {
         Ok(golden) => {
             assert_eq!(golden.input.len(), golden.expected.len());
             let written = serde_json::to_vec(&golden).expect("numbers can be written");
-            // Numbers beyond a float's range are infinite, and JSON has no word for those.
-            if golden.expected.iter().flatten().all(|v| v.is_finite()) {
-                assert_eq!(golden::parse(&written).ok(), Some(golden.clone()), "they say the same when written again");
-            }
+            assert_eq!(golden::parse(&written).ok(), Some(golden.clone()), "they say the same when written again");
             Verdict::accepted(format!("{} rows", magnitude(golden.input.len() as u64)))
         }
         Err(fault) => Verdict::refused(&variant(&fault), fault),

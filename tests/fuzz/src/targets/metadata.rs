@@ -189,11 +189,11 @@ fn repair(input: &[u8], choice: u64) -> Option<Vec<u8>> {
         "root" => &[1, 2, 3],
         "timestamp" => &[30],
         "snapshot" => &[20],
-        _ if choice % 2 == 0 => &[10],
+        _ if choice.is_multiple_of(2) => &[10],
         _ => &[40, 41],
     };
     // One key may be left out.
-    let from = usize::from(choice % 7 == 0);
+    let from = usize::from(choice.is_multiple_of(7));
     sign_value(signed, &keys[from.min(keys.len())..])
 }
 

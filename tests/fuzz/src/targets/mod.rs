@@ -17,11 +17,15 @@ mod stored;
 mod supply;
 mod window;
 
+#[cfg(feature = "broker")]
+pub use broker::rights;
+pub use repository::serve;
+
 use crate::target::Target;
 
 /// Returns all targets that this program was built with.
 pub fn all() -> Vec<Target> {
-    let mut all = vec![
+    let pure = [
         metadata::TARGET,
         repository::TARGET,
         director::TARGET,
@@ -37,10 +41,14 @@ pub fn all() -> Vec<Target> {
         supply::TARGET,
     ];
     #[cfg(feature = "engine")]
-    all.extend([engine::ONNX, engine::GOLDEN]);
+    let engine = [engine::ONNX, engine::GOLDEN];
+    #[cfg(not(feature = "engine"))]
+    let engine = [];
     #[cfg(feature = "broker")]
-    all.extend([broker::MQTT, broker::TOPIC]);
-    all
+    let broker = [broker::MQTT, broker::TOPIC];
+    #[cfg(not(feature = "broker"))]
+    let broker = [];
+    pure.into_iter().chain(engine).chain(broker).collect()
 }
 
 /// Returns the target of this name, those with planted faults among them.
