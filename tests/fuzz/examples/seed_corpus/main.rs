@@ -10,8 +10,11 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use pinnace_agent_core::log::{LogWriter, MAGIC};
 use pinnace_agent_core::{Config, Event, HttpId, Intervals, Key, Stored};
+use pinnace_controlplane::ca::{CertificateAuthority, new_request};
 use pinnace_fuzz::corpus;
 use pinnace_fuzz::fixtures::device::NAMES;
 use pinnace_fuzz::fixtures::director::{self, ROOTS};
@@ -42,6 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(path, bytes)?;
     }
     supply(&corpus)?;
+    certificates(&corpus)?;
     println!("{} items written to {}", items.len(), corpus.display());
     Ok(())
 }
@@ -69,6 +73,34 @@ fn supply(corpus: &Path) -> Result<(), Box<dyn Error>> {
     fs::write(folder.join("foreign-key"), &foreign)?;
     let hidden = foreign.replace(&other.public().fingerprint(), &key.public().fingerprint());
     fs::write(folder.join("foreign-key-under-our-hint"), hidden)?;
+    Ok(())
+}
+
+/// Requests and certificates of keys that nobody keeps; written once, since each is another.
+fn certificates(corpus: &Path) -> Result<(), Box<dyn Error>> {
+    let (requests, certificates) = (corpus.join("csr"), corpus.join("certificate"));
+    if requests.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(&requests)?;
+    fs::create_dir_all(&certificates)?;
+    let der = |pem: &str| BASE64.decode(pem.lines().filter(|l| !l.starts_with('-')).collect::<String>());
+    let (_, pem) = new_request()?;
+    let request = der(&pem)?;
+    fs::write(requests.join("genuine"), &request)?;
+    fs::write(requests.join("cut"), &request[..request.len() - 9])?;
+    let mut flipped = request;
+    flipped[40] ^= 1;
+    fs::write(requests.join("flipped"), flipped)?;
+    fs::write(requests.join("empty"), b"")?;
+    let authority = CertificateAuthority::create("fixtures", NOW)?;
+    fs::write(requests.join("a-certificate-instead"), der(authority.certificate_pem())?)?;
+    let device = der(&authority.issue_device(&pem, &NAMES.tenant, &NAMES.device, NOW)?.certificate_pem)?;
+    fs::write(certificates.join("device-rest-behind"), [device.as_slice(), &[0]].concat())?;
+    fs::write(certificates.join("device"), device)?;
+    fs::write(certificates.join("plane"), der(&authority.issue_plane(NOW)?.issued.certificate_pem)?)?;
+    fs::write(certificates.join("server"), der(&authority.issue_server(&[], NOW)?.issued.certificate_pem)?)?;
+    fs::write(certificates.join("authority"), der(authority.certificate_pem())?)?;
     Ok(())
 }
 

@@ -125,11 +125,10 @@ fn mqtt(input: &[u8]) -> Verdict {
 
 /// A message is the same when the broker has passed it on.
 fn comes_back(publish: &Publish) {
-    // What is not checked yet may hold what cannot be written.
-    if publish.aliased || check_name(&publish.message.topic).is_err() {
+    // The codec reads QoS 2, which the core refuses; what is not checked yet may hold what cannot be written.
+    if publish.message.qos == Qos::ExactlyOnce || publish.aliased || check_name(&publish.message.topic).is_err() {
         return;
     }
-    let quality = publish.message.qos;
     let delivery = Delivery {
         message: Arc::new(publish.message.clone()),
         id: publish.id,
@@ -146,7 +145,7 @@ fn comes_back(publish: &Publish) {
     if end.is_ok()
         && let Some(Request::Publish(again)) = all.get(1)
     {
-        assert_eq!((&again.message, quality == Qos::ExactlyOnce), (&publish.message, false));
+        assert_eq!(again.message, publish.message);
     }
 }
 

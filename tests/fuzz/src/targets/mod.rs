@@ -1,6 +1,8 @@
 //! One file for each reader.
 #[cfg(feature = "broker")]
 mod broker;
+#[cfg(feature = "broker")]
+mod certificate;
 mod csv;
 mod device;
 mod director;
@@ -45,7 +47,7 @@ pub fn all() -> Vec<Target> {
     #[cfg(not(feature = "engine"))]
     let engine = [];
     #[cfg(feature = "broker")]
-    let broker = [broker::MQTT, broker::TOPIC];
+    let broker = [broker::MQTT, broker::TOPIC, certificate::REQUEST, certificate::CERTIFICATE];
     #[cfg(not(feature = "broker"))]
     let broker = [];
     pure.into_iter().chain(engine).chain(broker).collect()
