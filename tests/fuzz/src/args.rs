@@ -10,7 +10,8 @@ usage: pinnace-fuzz TARGET|all [--runs N] [--seconds S] [--seed HEX] [--corpus D
        pinnace-fuzz record [TARGET]           write down what each item of the corpus gets now
        pinnace-fuzz replay TARGET FILE...     run files alone
 
-Runs N mutations of each target's corpus (default 20000), or as many as S seconds allow each.
+Runs N mutations of each target's corpus (default 20000; a share of it where a run is costly), or as many as S seconds
+allow each.
   --grow   adds inputs that led somewhere new to the corpus; then run `record` and read what changed";
 
 /// What is to be done.

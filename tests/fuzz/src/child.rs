@@ -38,7 +38,8 @@ pub fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
     let flight = File::create(in_flight(&args.findings, target.name))?;
     let (count, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     watch(Arc::clone(&count), Arc::clone(&done));
-    let plan = Plan { runs: args.runs, time: args.seconds.map(Duration::from_secs), seed: args.seed };
+    let plan =
+        Plan { runs: (args.runs / target.cost).max(1), time: args.seconds.map(Duration::from_secs), seed: args.seed };
     let report = on_small_stack(|| {
         fuzz(target, &inputs, plan, &mut |input| {
             count.fetch_add(1, Ordering::Relaxed);

@@ -48,6 +48,8 @@ pub struct Target {
     pub max_bytes: usize,
     /// What an input may cost.
     pub budget: Budget,
+    /// Times that a run takes longer than a cheap reader's: it gets so many times fewer.
+    pub cost: u64,
     /// Pieces that mean something to it.
     pub words: &'static [&'static str],
     /// Judges an input.

@@ -19,6 +19,7 @@ pub const MQTT: Target = Target {
     form: Form::Bytes,
     max_bytes: 8 * 1024,
     budget: Budget { base: 256 * 1024, per_byte: 200 },
+    cost: 1,
     words: &[
         "\u{0}\u{4}MQTT\u{5}",
         "pn/v1/acme/d/dev-1/up/hello",
@@ -41,6 +42,7 @@ pub const TOPIC: Target = Target {
     form: Form::Text,
     max_bytes: 2 * 1024,
     budget: Budget { base: 16 * 1024, per_byte: 64 },
+    cost: 1,
     words: &[
         "pn/v1/acme/d/dev-1/up/hello",
         "pn/v1/acme/d/dev-1/down/#",

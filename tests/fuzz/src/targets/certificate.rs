@@ -16,6 +16,7 @@ pub const REQUEST: Target = Target {
     form: Form::Bytes,
     max_bytes: 4 * 1024,
     budget: Budget { base: 128 * 1024, per_byte: 200 },
+    cost: 1,
     words: &["\u{30}\u{0}", "\u{6}\u{3}\u{55}\u{4}\u{3}", "$plane", "dev-2", "\u{2}\u{1}\u{0}"],
     run: request,
     repair: None,
@@ -27,6 +28,7 @@ pub const CERTIFICATE: Target = Target {
     form: Form::Bytes,
     max_bytes: 4 * 1024,
     budget: Budget { base: 64 * 1024, per_byte: 200 },
+    cost: 1,
     words: &[
         "$plane",
         "$pinnace",

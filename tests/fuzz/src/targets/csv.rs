@@ -10,6 +10,7 @@ pub const TARGET: Target = Target {
     form: Form::Text,
     max_bytes: 8 * 1024,
     budget: Budget { base: 256 * 1024, per_byte: 400 },
+    cost: 4,
     words: &[",", "\n", "\r\n", "\"", "\"\"", "y", "NA", "nan", "inf", "-0", "1e999", "1e-45", "\u{feff}", ";", "é"],
     run,
     repair: None,

@@ -16,6 +16,7 @@ pub const TARGET: Target = Target {
     max_bytes: 24 * 1024,
     // A log holds whole documents, and the core keeps what it verified.
     budget: Budget { base: 2 * 1024 * 1024, per_byte: 400 },
+    cost: 1,
     words: &["PNEVLOG1", "Message", "HttpDone", "LinkUp", "Director", "Ack", "Chunk", "Tick", "Loaded", "Trial"],
     run,
     repair: Some(repair),

@@ -19,6 +19,7 @@ pub const TARGET: Target = Target {
     form: Form::Json,
     max_bytes: DIRECTOR_BUNDLE_MAX_BYTES + 64,
     budget: Budget { base: 256 * 1024, per_byte: 200 },
+    cost: 4,
     words: &WORDS,
     run,
     repair: Some(repair),

@@ -14,6 +14,7 @@ pub const ONNX: Target = Target {
     max_bytes: 16 * 1024,
     // An empty attribute is two bytes in the file and most of a kilobyte in memory.
     budget: Budget { base: 8 * 1024 * 1024, per_byte: 2048 },
+    cost: 2,
     words: &[
         "features",
         "probabilities",
@@ -44,6 +45,7 @@ pub const GOLDEN: Target = Target {
     form: Form::Json,
     max_bytes: 16 * 1024,
     budget: Budget { base: 64 * 1024, per_byte: 100 },
+    cost: 1,
     words: &["input", "expected", "rtol", "atol", "null", "1e39", "-1e39", "0.0", "1e-5"],
     run: golden_vectors,
     repair: None,

@@ -18,6 +18,7 @@ pub const TARGET: Target = Target {
     form: Form::Cbor,
     max_bytes: 16 * 1024,
     budget: Budget { base: 64 * 1024, per_byte: 120 },
+    cost: 1,
     words: &["hello", "report", "window", "want", "log", "ack"],
     run,
     repair: Some(repair),

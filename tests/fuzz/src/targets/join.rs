@@ -11,6 +11,7 @@ pub const TARGET: Target = Target {
     form: Form::Json,
     max_bytes: 16 * 1024,
     budget: Budget { base: 64 * 1024, per_byte: 64 },
+    cost: 1,
     words: &[
         "pn1.",
         "url",

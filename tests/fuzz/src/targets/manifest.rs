@@ -11,6 +11,7 @@ pub const TARGET: Target = Target {
     form: Form::Json,
     max_bytes: MANIFEST_MAX_BYTES + 64,
     budget: Budget { base: 64 * 1024, per_byte: 200 },
+    cost: 1,
     words: &[
         "spec",
         "pinnace-manifest/1",

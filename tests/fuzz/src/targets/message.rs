@@ -17,6 +17,7 @@ pub const TARGET: Target = Target {
     max_bytes: 16 * 1024,
     // An array of 65,536 empty strings is 64 KiB on the wire and 1.5 MiB as strings.
     budget: Budget { base: 64 * 1024, per_byte: 120 },
+    cost: 1,
     words: &["Meta", "Chunk", "Chunks", "Healthy", "3.snapshot.json", "\u{0}", "dev-1", "tract"],
     run,
     repair: None,

@@ -24,6 +24,7 @@ pub const TARGET: Target = Target {
     form: Form::Json,
     max_bytes: 24 * 1024,
     budget: Budget { base: 64 * 1024, per_byte: 200 },
+    cost: 2,
     words: &WORDS,
     run,
     repair: Some(repair),

@@ -17,6 +17,7 @@ const fn planted(name: &'static str, run: fn(&[u8]) -> Verdict) -> Target {
         form: Form::Bytes,
         max_bytes: 256,
         budget: Budget { base: 4096, per_byte: 16 },
+        cost: 1,
         words: &["MAGIC", "length"],
         run,
         repair: None,

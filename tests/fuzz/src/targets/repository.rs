@@ -14,6 +14,7 @@ pub const TARGET: Target = Target {
     form: Form::Text,
     max_bytes: 32 * 1024,
     budget: Budget { base: 512 * 1024, per_byte: 256 },
+    cost: 16,
     words: &WORDS,
     run,
     repair: Some(repair),

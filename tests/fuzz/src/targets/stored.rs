@@ -11,6 +11,7 @@ pub const TARGET: Target = Target {
     form: Form::Bytes,
     max_bytes: 16 * 1024,
     budget: Budget { base: 64 * 1024, per_byte: 200 },
+    cost: 1,
     words: &["PNFLOOR1", "PNRELSD1", "image", "director", "time", "root", "epoch", "roles", "custom", "sha256", "path"],
     run,
     repair: Some(repair),

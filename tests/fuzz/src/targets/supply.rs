@@ -12,6 +12,7 @@ pub const TARGET: Target = Target {
     form: Form::Json,
     max_bytes: 16 * 1024,
     budget: Budget { base: 64 * 1024, per_byte: 100 },
+    cost: 1,
     words: &[
         "mediaType",
         "application/vnd.dev.sigstore.bundle.v0.3+json",

@@ -11,6 +11,7 @@ pub const WINDOW: Target = Target {
     form: Form::Bytes,
     max_bytes: 8 * 1024,
     budget: Budget { base: 64 * 1024, per_byte: 16 },
+    cost: 1,
     words: &[],
     run: window,
     repair: Some(name_profile),
@@ -23,6 +24,7 @@ pub const PROFILE: Target = Target {
     max_bytes: 24 * 1024,
     // Two thousand counters of a class are there whether they are used or not.
     budget: Budget { base: 2 * 1024 * 1024, per_byte: 300 },
+    cost: 1,
     words: &[
         "format",
         "rows",
