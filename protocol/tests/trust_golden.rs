@@ -226,6 +226,7 @@ fn every_fault_has_its_own_kind_a_hint_and_says_where() {
     let faults = [
         TrustError::TooLarge { what: text(), found: 2, cap: 1 },
         TrustError::TooDeep { what: text(), cap: 32 },
+        TrustError::TooMany { what: text(), of: "values", cap: 256 },
         TrustError::Malformed { what: text(), detail: text() },
         TrustError::Threshold { role: text(), valid: 1, needed: 2 },
         TrustError::Expired { role: text(), expires: 1, now: 2 },

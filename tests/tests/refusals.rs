@@ -188,7 +188,7 @@ fn an_agent_without_its_plane_says_so_serves_on_and_catches_up() {
 fn mistakes_in_a_csv_file_are_named_by_line_and_column() {
     let temp = tempfile::tempdir().unwrap();
     let out = temp.path().join("bundle").display().to_string();
-    let hostile = source_root().join("tests/data/hostile");
+    let hostile = source_root().join("tests/data/hostile/csv");
     for (file, label, says) in [
         ("word_in_a_number_column.csv", "rain", &["line 14", "\"wind\"", "gale"][..]),
         ("row_too_short.csv", "rain", &["line 4", "2 fields", "3"]),

@@ -23,6 +23,11 @@ pub fn parse(bytes: &[u8]) -> Result<Golden, EngineError> {
     if golden.input.len() != golden.expected.len() {
         return Err(bad(format!("{} inputs and {} answers", golden.input.len(), golden.expected.len())));
     }
+    // `1e39` reads as infinity, which the probe would be handed as "missing": it would be asked another question.
+    let inputs = golden.input.iter().flatten().flatten();
+    if !inputs.chain(golden.expected.iter().flatten()).all(|v| v.is_finite()) {
+        return Err(bad("a number is beyond the range of 32-bit floats".into()));
+    }
     let sound = |t: f32| t.is_finite() && (0.0..=0.1).contains(&t);
     if !sound(golden.rtol) || !sound(golden.atol) {
         return Err(bad(format!("tolerances {} and {} are not in 0..=0.1", golden.rtol, golden.atol)));

@@ -23,6 +23,7 @@ pub use library::LibrarySearch;
 pub use matrix::{Answers, Matrix, argmax};
 pub use probe::{PROBE_ARGUMENT, ProbePolicy, probe_main};
 pub use select::{Engines, LoadedModel};
+pub use tract::{Inspected, inspect};
 
 /// What an engine on this device offers.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -38,8 +38,25 @@ fn malformed(error: &TractError) -> EngineError {
     EngineError::Malformed { engine: ENGINE.into(), why: reason(&format!("{error:#}")) }
 }
 
-fn load_inner(model: &[u8], signature: &Signature) -> Result<Box<dyn Model>, EngineError> {
-    let onnx = tract_onnx::onnx();
+/// What a look at a model found; nothing that could be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inspected {
+    /// Operators that the wanted output needs.
+    pub operators: usize,
+}
+
+/// Reads a model as far as loading does before it plans anything: container, graph, operators, inputs and outputs.
+///
+/// # Errors
+/// [`EngineError`] when the built-in engine could not load it; a panic on the way is an error too.
+pub fn inspect(model: &[u8], signature: &Signature) -> Result<Inspected, EngineError> {
+    let look = || Ok(Inspected { operators: read(&tract_onnx::onnx(), model, signature)?.1 });
+    catch_unwind(AssertUnwindSafe(look))
+        .unwrap_or_else(|p| Err(EngineError::Panicked { engine: ENGINE.into(), why: panic_text(&*p) }))
+}
+
+/// Returns the model cut down to the wanted output, and how many operators that needs.
+fn read(onnx: &tract_onnx::Onnx, model: &[u8], signature: &Signature) -> Result<(pb::ModelProto, usize), EngineError> {
     let mut proto = onnx.proto_model_for_read(&mut &*model).map_err(|e| malformed(&e))?;
     let graph = proto
         .graph
@@ -51,6 +68,13 @@ fn load_inner(model: &[u8], signature: &Signature) -> Result<Box<dyn Model>, Eng
         return Err(EngineError::UnknownOperators { engine: ENGINE.into(), operators: unknown });
     }
     check_input(graph, signature)?;
+    let operators = graph.node.len();
+    Ok((proto, operators))
+}
+
+fn load_inner(model: &[u8], signature: &Signature) -> Result<Box<dyn Model>, EngineError> {
+    let onnx = tract_onnx::onnx();
+    let (proto, _) = read(&onnx, model, signature)?;
     let features = signature.features.len();
     let plan = |batch: bool| -> TractResult<Arc<TypedRunnableModel>> {
         // Without a path, tract refuses tensors that live in other files: a model must not name paths of the device.

@@ -85,7 +85,7 @@ impl DirectorBundle {
     /// Reads the container; nothing in it is verified yet.
     ///
     /// # Errors
-    /// `TooLarge`, `TooDeep`, `Malformed`.
+    /// `TooLarge`, `TooDeep`, `TooMany`, `Malformed`.
     pub fn decode(bytes: &[u8]) -> Result<Self, TrustError> {
         let value = json::parse("the director bundle", bytes, DIRECTOR_BUNDLE_MAX_BYTES)?;
         let container = Container::deserialize(value).map_err(|e| malformed(e.to_string()))?;

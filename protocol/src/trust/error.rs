@@ -23,6 +23,16 @@ pub enum TrustError {
         /// The cap, levels.
         cap: usize,
     },
+    /// A JSON document holds more objects, lists or values than its cap allows; it was not parsed.
+    #[error("{what} holds more than {cap} {of}")]
+    TooMany {
+        /// The document.
+        what: String,
+        /// What there are too many of.
+        of: &'static str,
+        /// The cap.
+        cap: usize,
+    },
     /// A document does not have the form it must have.
     #[error("{what} is malformed: {detail}")]
     Malformed {
@@ -129,6 +139,7 @@ impl TrustError {
         match self {
             Self::TooLarge { .. } => "too-large",
             Self::TooDeep { .. } => "too-deep",
+            Self::TooMany { .. } => "too-many",
             Self::Malformed { .. } => "malformed",
             Self::Threshold { .. } => "threshold",
             Self::Expired { .. } => "expired",
@@ -147,7 +158,9 @@ impl TrustError {
     /// Returns what to do about it, in one sentence.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } | Self::TooDeep { .. } => "no honest repository writes this; look at who serves it",
+            Self::TooLarge { .. } | Self::TooDeep { .. } | Self::TooMany { .. } => {
+                "no honest repository writes this; look at who serves it"
+            }
             Self::Malformed { .. } => "publish the document again with `pinnace`, or fetch it from another mirror",
             Self::Threshold { .. } => {
                 "sign with more of the role's keys, or check that this device trusts the right root"

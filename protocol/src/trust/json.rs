@@ -10,20 +10,29 @@ use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::error::TrustError;
-use super::limits::JSON_DEPTH_MAX;
+use super::limits::{JSON_BYTES_PER_CONTAINER, JSON_BYTES_PER_VALUE, JSON_CONTAINERS_FREE, JSON_DEPTH_MAX};
 
 /// Parses one JSON document of at most `cap` bytes; `what` names it in errors.
 ///
-/// Length and depth are checked before the parser sees a byte.
+/// Length, depth and how much it holds are checked before the parser sees a byte.
 ///
 /// # Errors
-/// `TooLarge`, `TooDeep`, or `Malformed` for bad syntax, fractions, a key given twice, trailing bytes.
+/// `TooLarge`, `TooDeep`, `TooMany`, or `Malformed` for bad syntax, fractions, a key given twice, trailing bytes.
 pub fn parse(what: &str, bytes: &[u8], cap: usize) -> Result<Value, TrustError> {
     if bytes.len() > cap {
         return Err(TrustError::TooLarge { what: what.into(), found: bytes.len() as u64, cap: cap as u64 });
     }
-    if deeper_than(bytes, JSON_DEPTH_MAX) {
+    let shape = Shape::of(bytes);
+    if shape.depth > JSON_DEPTH_MAX {
         return Err(TrustError::TooDeep { what: what.into(), cap: JSON_DEPTH_MAX });
+    }
+    let most = JSON_CONTAINERS_FREE + cap / JSON_BYTES_PER_CONTAINER;
+    if shape.containers > most {
+        return Err(TrustError::TooMany { what: what.into(), of: "objects and lists", cap: most });
+    }
+    let most = JSON_CONTAINERS_FREE + cap / JSON_BYTES_PER_VALUE;
+    if shape.commas > most {
+        return Err(TrustError::TooMany { what: what.into(), of: "values", cap: most });
     }
     let malformed = |e: serde_json::Error| TrustError::malformed(what, e.to_string());
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -32,24 +41,38 @@ pub fn parse(what: &str, bytes: &[u8], cap: usize) -> Result<Value, TrustError> 
     Ok(value)
 }
 
-/// Tells whether brackets outside strings nest deeper than `cap`.
-fn deeper_than(mut bytes: &[u8], cap: usize) -> bool {
-    let mut depth = 0_usize;
-    while let Some((first, rest)) = bytes.split_first() {
-        bytes = rest;
-        match first {
-            b'"' => bytes = after_string(rest),
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > cap {
-                    return true;
+/// What a document costs to parse, by what stands outside its strings.
+struct Shape {
+    /// Brackets open at once; counting ends where there are too many.
+    depth: usize,
+    /// Objects and lists.
+    containers: usize,
+    /// Commas: beyond one for each object or list, as many as values.
+    commas: usize,
+}
+
+impl Shape {
+    fn of(mut bytes: &[u8]) -> Self {
+        let (mut open, mut shape) = (0_usize, Self { depth: 0, containers: 0, commas: 0 });
+        while let Some((first, rest)) = bytes.split_first() {
+            bytes = rest;
+            match first {
+                b'"' => bytes = after_string(rest),
+                b'{' | b'[' => {
+                    open += 1;
+                    shape.containers += 1;
+                    shape.depth = shape.depth.max(open);
+                    if open > JSON_DEPTH_MAX {
+                        break;
+                    }
                 }
+                b'}' | b']' => open = open.saturating_sub(1),
+                b',' => shape.commas += 1,
+                _ => {}
             }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
         }
+        shape
     }
-    false
 }
 
 /// Returns what follows a string whose opening quote has been read; nothing when it never ends.

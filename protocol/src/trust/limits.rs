@@ -10,6 +10,13 @@ pub const SNAPSHOT_MAX_BYTES: usize = 2 * 1024 * 1024;
 pub const TARGETS_MAX_BYTES: usize = 5 * 1024 * 1024;
 /// Levels of nesting a JSON document may have; checked before parsing, so that a parser's stack is never at risk.
 pub const JSON_DEPTH_MAX: usize = 32;
+/// Objects and lists that any JSON document may hold, however small its cap.
+pub const JSON_CONTAINERS_FREE: usize = 256;
+/// Bytes of a document's cap for each further object or list: ours need 57 and more. A parsed one costs up to 700 bytes
+/// of memory even when two stand for it in the document, so without this bound 5 MiB would take half a gigabyte.
+pub const JSON_BYTES_PER_CONTAINER: usize = 48;
+/// Bytes of a document's cap for each value: ours need 20 and more, a parsed one costs up to 64.
+pub const JSON_BYTES_PER_VALUE: usize = 12;
 /// Signatures one document may carry; each costs one verification of about 50 µs.
 pub const SIGNATURES_MAX: usize = 64;
 /// Delegated roles one look-up visits; more are treated as "not found", as python-tuf does.
