@@ -1,15 +1,15 @@
-//! Letting devices in: invitation, certificate, renewal. Invitations are stored as hashes and work once.
+//! Letting devices in: certificate, renewal, revocation. The invitations are made in `invite`.
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
-use pinnace_protocol::join::{JoinReply, JoinRequest, JoinToken};
+use pinnace_protocol::join::{JoinReply, JoinRequest};
 use pinnace_protocol::limits::{LABELS_MAX, TEXT_MAX_BYTES};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use crate::ca::{CaError, CertificateAuthority, Identity, Peer, Serial};
 use crate::driver::{Clock, DriverError, DriverHandle, parse_key};
-use crate::limits::{DEVICES_MAX, TOKEN_LIFE_MAX_S, TOKEN_LIFE_S, TOKENS_MAX};
+use crate::limits::DEVICES_MAX;
 use crate::store::{Admission, Extra, Reader, StoreError};
 use crate::tls::DenyList;
 
@@ -17,16 +17,26 @@ use crate::tls::DenyList;
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// The invitation does not exist, has ended, or was used.
-    #[error("the invitation is unknown, has ended, or was used\n  hint: make a new one with `pinnace device invite`")]
+    #[error(
+        "the invitation is unknown, has ended, was used up or withdrawn\n  hint: make a new one with `pinnace device invite`"
+    )]
     Token,
     /// The invitation is for another name.
     #[error("the invitation is for device `{0}` only\n  hint: join with that name, or make an invitation for yours")]
     OtherName(String),
+    /// The name is not on the invitation's list.
+    #[error(
+        "the invitation is not for device `{0}`\n  hint: its list was given with `--allow`; `pinnace device invitations ID` shows it"
+    )]
+    NotListed(DeviceId),
     /// The name is taken.
     #[error(
-        "there is a device `{0}` already\n  hint: take another name, or replace it with `pinnace device invite --device {0}`"
+        "there is a device `{0}` already\n  hint: take another name, or replace it with `pinnace device invite {0}`"
     )]
     Taken(DeviceId),
+    /// There is no such invitation, or it admits nobody any more.
+    #[error("there is no open invitation `{0}`\n  hint: `pinnace device invitations` lists them")]
+    NoInvitation(String),
     /// A field is not acceptable.
     #[error(
         "the request's field `{0}` is not acceptable\n  hint: look at its limits in the documentation, or update the older of the two sides"
@@ -56,6 +66,7 @@ impl From<DriverError> for JoinError {
     fn from(error: DriverError) -> Self {
         match error {
             DriverError::Token => Self::Token,
+            DriverError::Taken(device) => Self::Taken(device),
             other => Self::Driver(other),
         }
     }
@@ -72,12 +83,12 @@ pub struct RenewRequest {
 pub struct Admissions {
     ca: CertificateAuthority,
     tenant: TenantId,
-    clock: Clock,
-    driver: DriverHandle,
-    reader: Reader,
+    pub(crate) clock: Clock,
+    pub(crate) driver: DriverHandle,
+    pub(crate) reader: Reader,
     deny: DenyList,
     /// Where the anchor is, and what its bytes hash to: both go into every invitation.
-    anchor: (String, Digest),
+    pub(crate) anchor: (String, Digest),
     /// Devices that ever joined: read once, for it takes reading all of them.
     enrolled: OnceCell<AtomicI64>,
 }
@@ -96,33 +107,13 @@ impl Admissions {
         Self { ca, tenant, clock, driver, reader, deny, anchor, enrolled: OnceCell::const_new() }
     }
 
-    /// Makes an invitation. Returns it with its end, seconds since 1970; only its hash is kept.
-    ///
-    /// # Errors
-    /// [`JoinError::TooMany`] when too many are open.
-    pub async fn invite(&self, device: Option<DeviceId>, life_s: Option<u64>) -> Result<(JoinToken, u64), JoinError> {
-        let now = self.clock.unix_s();
-        let life_s = life_s.unwrap_or(TOKEN_LIFE_S);
-        if life_s == 0 || life_s > TOKEN_LIFE_MAX_S {
-            return Err(JoinError::Field("life_s"));
-        }
-        if self.reader.open_tokens(now).await? >= TOKENS_MAX {
-            return Err(JoinError::TooMany("open invitations"));
-        }
-        let mut secret = [0_u8; 32];
-        getrandom::fill(&mut secret).map_err(|e| JoinError::Random(e.to_string()))?;
-        let (url, anchor) = self.anchor.clone();
-        let token = JoinToken { url, secret: hex::encode(secret), anchor };
-        let expires = now.saturating_add(life_s);
-        let hash = token.secret_hash();
-        self.driver.write(Extra::Invite { hash, device, created: now, expires }).await?;
-        Ok((token, expires))
-    }
-
     /// Lets a device in and returns its certificate.
     ///
-    /// The invitation is used up in the same transaction that stores the device. A repeated request, equal to the last
-    /// byte, gets the same certificate again, so that a lost reply costs no invitation.
+    /// A use of the invitation is counted in the same transaction that stores the device. A repeated request, equal to
+    /// the last byte, gets the same certificate again, so that a lost reply costs no use.
+    ///
+    /// A name belongs to the report key that joined with it. Another key gets it only with an invitation for this very
+    /// name, of which one is open at a time: the newest.
     ///
     /// # Errors
     /// [`JoinError`]; nothing changed.
@@ -134,11 +125,17 @@ impl Admissions {
         let fingerprint = Digest::of(&serde_json::to_vec(request).unwrap_or_default()).to_hex();
         let token = self.reader.token(&hash).await?.filter(|t| t.expires > now).ok_or(JoinError::Token)?;
         let known = self.reader.enrolled_one(&request.device).await?;
-        if token.used_by.is_some() {
-            let same = token.request == Some(fingerprint) && token.used_by.as_deref() == Some(request.device.as_str());
-            let serial = known.filter(|_| same).map(|d| d.serial).ok_or(JoinError::Token)?;
-            let stored = self.reader.certificate(&serial).await?.filter(|c| c.revoked.is_none());
-            return Ok(self.reply(&request.device, stored.ok_or(JoinError::Token)?.pem));
+        if let Some(before) = self.reader.token_request(&hash, &request.device).await? {
+            if before == fingerprint {
+                return self.repeated(request).await?.ok_or(JoinError::Token);
+            }
+            return Err(if token.uses == 1 { JoinError::Token } else { JoinError::Taken(request.device.clone()) });
+        }
+        if !token.is_open(now) {
+            return Err(JoinError::Token);
+        }
+        if token.names > 0 && !self.reader.token_lists(&hash, &request.device).await? {
+            return Err(JoinError::NotListed(request.device.clone()));
         }
         match (&token.device, &known) {
             (Some(name), _) if name != request.device.as_str() => return Err(JoinError::OtherName(name.clone())),
@@ -154,16 +151,22 @@ impl Admissions {
         let issued = self.ca.issue_device(&request.csr_pem, &self.tenant, &request.device, now)?;
         let admission = Admission {
             device: request.device.clone(),
-            token: hash,
-            request: fingerprint,
+            token: hash.clone(),
+            request: fingerprint.clone(),
             report_key: request.report_key.clone(),
             device_profile: request.device_profile.clone(),
             serial: issued.serial.to_string(),
             not_after: issued.not_after,
             pem: issued.certificate_pem.clone(),
             now,
+            replaces: token.device.is_some(),
         };
-        self.driver.admit(admission, request.labels.clone()).await?;
+        if let Err(refused) = self.driver.admit(admission, request.labels.clone()).await {
+            // The same request may have come twice at once.
+            let same = self.reader.token_request(&hash, &request.device).await? == Some(fingerprint);
+            let repeated = if same { self.repeated(request).await? } else { None };
+            return repeated.ok_or_else(|| refused.into());
+        }
         if known.is_some() {
             self.refresh_deny_list().await?;
         } else {
@@ -208,6 +211,14 @@ impl Admissions {
         let revoked = self.reader.revoked(self.clock.unix_s()).await?;
         self.deny.replace(revoked.iter().filter_map(|c| Serial::from_hex(&c.serial)));
         Ok(())
+    }
+
+    /// Returns the answer of a join that was done, unless its certificate was revoked or another device has the name.
+    async fn repeated(&self, request: &JoinRequest) -> Result<Option<JoinReply>, StoreError> {
+        let known = self.reader.enrolled_one(&request.device).await?;
+        let Some(known) = known.filter(|d| d.report_key == request.report_key) else { return Ok(None) };
+        let stored = self.reader.certificate(&known.serial).await?.filter(|c| c.revoked.is_none());
+        Ok(stored.map(|c| self.reply(&request.device, c.pem)))
     }
 
     async fn enrolled(&self) -> Result<&AtomicI64, StoreError> {

@@ -20,6 +20,7 @@ pub mod driver;
 mod error;
 pub mod frames;
 mod http;
+pub mod invite;
 pub mod join;
 pub mod keys;
 pub mod limits;

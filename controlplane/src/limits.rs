@@ -83,6 +83,14 @@ pub const TOKEN_LIFE_S: u64 = 24 * 3_600;
 pub const TOKEN_LIFE_MAX_S: u64 = 90 * 24 * 3_600;
 /// Tokens alive at once.
 pub const TOKENS_MAX: i64 = 10_000;
+/// Devices that one invitation may admit.
+pub const TOKEN_USES_MAX: u64 = 10_000;
+/// Names on one invitation's list: as JSON within [`API_BODY_MAX_BYTES`].
+pub const TOKEN_NAMES_MAX: usize = 10_000;
+/// Names on the lists of all invitations together.
+pub const LISTED_NAMES_MAX: i64 = 100_000;
+/// Digits of an invitation's id, which is the beginning of the hash of its secret.
+pub const TOKEN_ID_DIGITS: usize = 16;
 /// Devices of one plane.
 pub const DEVICES_MAX: i64 = 30_000;
 
