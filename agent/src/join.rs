@@ -10,7 +10,7 @@ use crate::http;
 use crate::identity::{DeviceRecord, Identity, IdentityError};
 
 /// Bytes of the plane's answer.
-const REPLY_MAX_BYTES: usize = 64 * 1024;
+pub(crate) const REPLY_MAX_BYTES: usize = 64 * 1024;
 
 /// Says why a device could not join. Nothing is stored then, except when told otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -189,7 +189,7 @@ pub async fn fetch_anchor(token: &JoinToken) -> Result<Anchor, JoinError> {
     Anchor::open(&bytes, &token.anchor).map_err(JoinError::Anchor)
 }
 
-fn unreachable(url: &str, e: &reqwest::Error) -> JoinError {
+pub(crate) fn unreachable(url: &str, e: &reqwest::Error) -> JoinError {
     let mut why = e.to_string();
     let mut source = std::error::Error::source(e);
     // reqwest hides the reason ("connection refused") a few levels down.
@@ -202,7 +202,7 @@ fn unreachable(url: &str, e: &reqwest::Error) -> JoinError {
 }
 
 /// Returns the text of a problem+json body with its hint, or the status when there is none.
-fn problem_text(status: u16, body: &[u8]) -> String {
+pub(crate) fn problem_text(status: u16, body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Problem {
         detail: String,

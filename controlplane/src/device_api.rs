@@ -1,16 +1,18 @@
-//! What devices ask for over HTTPS. Everything but joining needs the device's certificate.
+//! What devices ask for over HTTPS. Everything but joining, and renewing what has ended, needs the device's certificate.
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Extension, Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{get, post};
-use pinnace_protocol::join::{JOIN_PATH, JoinReply, JoinRequest, METADATA_PATH, RENEW_PATH, TARGETS_PATH};
+use pinnace_protocol::join::{
+    CHALLENGE_PATH, ChallengeReply, ChallengeRequest, ExpiredRenewal, JOIN_PATH, JoinReply, JoinRequest, METADATA_PATH,
+    RENEW_EXPIRED_PATH, RENEW_PATH, RenewRequest, TARGETS_PATH,
+};
 
 use crate::api::body::JsonBody;
 use crate::api::problem::Problem;
 use crate::api::{join_problem, with_timeout};
 use crate::ca::{Identity, Peer};
-use crate::join::RenewRequest;
 use crate::limits::JOIN_BODY_MAX_BYTES;
 use crate::repo_files;
 use crate::state::AppState;
@@ -21,6 +23,8 @@ pub fn routes(state: AppState) -> Router {
     Router::new()
         .route(JOIN_PATH, post(join))
         .route(RENEW_PATH, post(renew))
+        .route(CHALLENGE_PATH, post(challenge))
+        .route(RENEW_EXPIRED_PATH, post(renew_expired))
         .route(&format!("{METADATA_PATH}{{name}}"), get(metadata))
         .route(&format!("{TARGETS_PATH}{{*name}}"), get(target))
         .layer(DefaultBodyLimit::max(JOIN_BODY_MAX_BYTES))
@@ -42,6 +46,21 @@ async fn renew(
 ) -> Result<axum::Json<JoinReply>, Problem> {
     let peer = device_of(&state, &from)?;
     state.admissions.renew(peer, &request.csr_pem).await.map(axum::Json).map_err(join_problem)
+}
+
+async fn challenge(
+    State(state): State<AppState>,
+    JsonBody(request): JsonBody<ChallengeRequest>,
+) -> Result<axum::Json<ChallengeReply>, Problem> {
+    let challenge = state.admissions.challenge(&request.device).map_err(join_problem)?;
+    Ok(axum::Json(ChallengeReply { challenge }))
+}
+
+async fn renew_expired(
+    State(state): State<AppState>,
+    JsonBody(request): JsonBody<ExpiredRenewal>,
+) -> Result<axum::Json<JoinReply>, Problem> {
+    state.admissions.renew_expired(&request).await.map(axum::Json).map_err(join_problem)
 }
 
 async fn metadata(

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
 use pinnace_protocol::join::{JoinReply, JoinRequest};
 use pinnace_protocol::limits::{LABELS_MAX, TEXT_MAX_BYTES};
-use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use crate::ca::{CaError, CertificateAuthority, Identity, Peer, Serial};
 use crate::driver::{Clock, DriverError, DriverHandle, parse_key};
 use crate::limits::DEVICES_MAX;
+use crate::renewal::Challenges;
 use crate::store::{Admission, Extra, Reader, StoreError};
 use crate::tls::DenyList;
 
@@ -72,17 +72,10 @@ impl From<DriverError> for JoinError {
     }
 }
 
-/// `POST /v1/renew`, over TLS with the old certificate. Answered with a [`JoinReply`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RenewRequest {
-    /// Certificate signing request (P-256), PEM; names in it are ignored.
-    pub csr_pem: String,
-}
-
 /// The door.
 pub struct Admissions {
-    ca: CertificateAuthority,
-    tenant: TenantId,
+    pub(crate) ca: CertificateAuthority,
+    pub(crate) tenant: TenantId,
     pub(crate) clock: Clock,
     pub(crate) driver: DriverHandle,
     pub(crate) reader: Reader,
@@ -91,11 +84,16 @@ pub struct Admissions {
     pub(crate) anchor: (String, Digest),
     /// Devices that ever joined: read once, for it takes reading all of them.
     enrolled: OnceCell<AtomicI64>,
+    /// For devices whose certificate has ended.
+    pub(crate) challenges: Challenges,
 }
 
 impl Admissions {
     /// Makes the door. `anchor` is the address that serves the anchor document, and the hash of that document.
-    pub const fn new(
+    ///
+    /// # Errors
+    /// [`JoinError::Random`] when the system gives no random bytes.
+    pub fn new(
         ca: CertificateAuthority,
         tenant: TenantId,
         clock: Clock,
@@ -103,8 +101,9 @@ impl Admissions {
         reader: Reader,
         deny: DenyList,
         anchor: (String, Digest),
-    ) -> Self {
-        Self { ca, tenant, clock, driver, reader, deny, anchor, enrolled: OnceCell::const_new() }
+    ) -> Result<Self, JoinError> {
+        let (enrolled, challenges) = (OnceCell::const_new(), Challenges::new()?);
+        Ok(Self { ca, tenant, clock, driver, reader, deny, anchor, enrolled, challenges })
     }
 
     /// Lets a device in and returns its certificate.
@@ -187,7 +186,11 @@ impl Admissions {
         if *tenant != self.tenant || self.reader.enrolled_one(device).await?.is_none() {
             return Err(JoinError::Renew("this control plane does not know the device"));
         }
-        let issued = self.ca.issue_device(csr_pem, tenant, device, self.clock.unix_s())?;
+        self.issue_anew(device, csr_pem).await
+    }
+
+    pub(crate) async fn issue_anew(&self, device: &DeviceId, csr_pem: &str) -> Result<JoinReply, JoinError> {
+        let issued = self.ca.issue_device(csr_pem, &self.tenant, device, self.clock.unix_s())?;
         let pem = issued.certificate_pem.clone();
         let (serial, not_after) = (issued.serial.to_string(), issued.not_after);
         self.driver.write(Extra::Renew { device: device.clone(), serial, not_after, pem }).await?;
@@ -225,7 +228,7 @@ impl Admissions {
         self.enrolled.get_or_try_init(|| async { Ok(AtomicI64::new(self.reader.enrolled_count().await?)) }).await
     }
 
-    fn reply(&self, device: &DeviceId, certificate_pem: String) -> JoinReply {
+    pub(crate) fn reply(&self, device: &DeviceId, certificate_pem: String) -> JoinReply {
         JoinReply { tenant: self.tenant.clone(), device: device.clone(), certificate_pem }
     }
 }

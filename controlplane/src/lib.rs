@@ -27,6 +27,7 @@ pub mod limits;
 pub mod link;
 pub mod outbox;
 pub mod registry;
+mod renewal;
 mod repo_files;
 mod serve;
 mod state;

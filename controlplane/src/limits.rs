@@ -83,6 +83,10 @@ pub const TOKEN_LIFE_S: u64 = 24 * 3_600;
 pub const TOKEN_LIFE_MAX_S: u64 = 90 * 24 * 3_600;
 /// Tokens alive at once.
 pub const TOKENS_MAX: i64 = 10_000;
+/// Seconds in which a device must answer a challenge for a new certificate.
+pub const CHALLENGE_LIFE_S: u64 = 300;
+/// Challenges answered within that time, kept so that none is answered twice: every device of the largest fleet once.
+pub const CHALLENGES_USED_MAX: usize = 32_768;
 /// Devices that one invitation may admit.
 pub const TOKEN_USES_MAX: u64 = 10_000;
 /// Names on one invitation's list: as JSON within [`API_BODY_MAX_BYTES`].

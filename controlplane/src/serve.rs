@@ -196,7 +196,7 @@ impl ControlPlane {
             reader.clone(),
             deny,
             (places.http_url.clone(), Digest::of(&anchor)),
-        );
+        )?;
         admissions.refresh_deny_list().await?;
         let admin_token = datadir::admin_token(&dir)?;
         let link = LinkConfig {
