@@ -37,7 +37,7 @@ pub enum Command {
     Keys(KeysCommand),
     /// Check keys, expiry, disk, clock and database of a control plane. Exit code: 1 when something fails.
     Doctor(DoctorArgs),
-    /// Devices: list, show, invite, withdraw an invitation, label.
+    /// Devices: list, show, invite, withdraw an invitation, release, label.
     #[command(subcommand)]
     Device(DeviceCommand),
     /// Bundles: list, inspect; sign, export and verify for third parties.
@@ -391,6 +391,14 @@ pub enum DeviceCommand {
     Uninvite {
         /// Its id, as `pinnace device invitations` shows it.
         id: String,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Release a device that was quarantined because it existed twice: the copy is gone, or it was a restored disk.
+    Release {
+        /// Its name.
+        device: String,
         /// The control plane.
         #[command(flatten)]
         plane: Plane,

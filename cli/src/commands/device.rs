@@ -70,6 +70,11 @@ pub async fn run(command: DeviceCommand) -> Result<(), Failure> {
             Client::new(&plane)?.delete(&format!("/v1/invites/{id}")).await?;
             line(format!("Invitation {id} admits nobody any more."));
         }
+        DeviceCommand::Release { device, plane } => {
+            let device = DeviceId::parse(&device)?;
+            Client::new(&plane)?.send(Method::POST, &format!("/v1/devices/{device}/release"), &()).await?;
+            line(format!("{device} is one device again; `pinnace device show {device}` says how it stands."));
+        }
         DeviceCommand::Label { device, labels, plane } => {
             let device = DeviceId::parse(&device)?;
             let body = SetLabels { labels: labels.clone() };
@@ -137,6 +142,7 @@ pub fn bundle_text(value: &Value) -> String {
 fn row(d: &Value, now: u64) -> Vec<String> {
     let text = |key: &str| d[key].as_str().unwrap_or("-").to_string();
     let phase = match d["failure"]["text"].as_str() {
+        _ if d["cloned"] == true => "quarantined: cloned".to_owned(),
         Some(why) => format!("{} ({why})", text("phase")),
         None => text("phase"),
     };

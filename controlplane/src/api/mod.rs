@@ -42,6 +42,7 @@ pub fn routes(state: AppState, pages: Router) -> Router {
         .route("/v1/devices", get(fleet::devices))
         .route("/v1/devices/{device}", get(fleet::device).delete(fleet::revoke))
         .route("/v1/devices/{device}/labels", put(fleet::set_labels))
+        .route("/v1/devices/{device}/release", post(fleet::release))
         .route("/v1/rollouts", get(rollouts::list).post(rollouts::create))
         .route("/v1/rollouts/{rollout}", get(rollouts::show))
         .route("/v1/rollouts/{rollout}/approve", post(rollouts::approve))
@@ -125,7 +126,7 @@ pub fn driver_problem(error: DriverError) -> Problem {
         DriverError::Refused(Refusal::UnknownBundle(_) | Refusal::UnknownRollout(_) | Refusal::UnknownDevice(_)) => {
             Problem::not_found(&text)
         }
-        DriverError::Refused(Refusal::WrongState { .. }) => Problem::conflict(&text),
+        DriverError::Refused(Refusal::WrongState { .. } | Refusal::NotQuarantined(_)) => Problem::conflict(&text),
         DriverError::Taken(_) => Problem::conflict(&text),
         DriverError::Refused(_) | DriverError::Token => Problem::unprocessable(&text),
         DriverError::Stopped => Problem::unavailable(&text),
