@@ -122,6 +122,12 @@ pub struct UpArgs {
     /// Host name or address that devices reach this machine by.
     #[arg(long, default_value = "127.0.0.1")]
     pub host: String,
+    /// Trust anchors of makers, PEM: their devices may join by their own certificates (IDevID), without a token.
+    #[arg(long)]
+    pub vendor_ca: Option<PathBuf>,
+    /// The only serial numbers that may: a file with one in each line.
+    #[arg(long, requires = "vendor_ca")]
+    pub vendor_serials: Option<PathBuf>,
     /// Tenant.
     #[arg(long, default_value = "default")]
     pub tenant: String,

@@ -6,7 +6,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use pinnace_protocol::join::{
     CHALLENGE_PATH, ChallengeReply, ChallengeRequest, ExpiredRenewal, JOIN_PATH, JoinReply, JoinRequest, METADATA_PATH,
-    RENEW_EXPIRED_PATH, RENEW_PATH, RenewRequest, TARGETS_PATH,
+    RENEW_EXPIRED_PATH, RENEW_PATH, RenewRequest, TARGETS_PATH, VENDOR_JOIN_PATH,
 };
 
 use crate::api::body::JsonBody;
@@ -22,6 +22,7 @@ use crate::tls::PeerAddr;
 pub fn routes(state: AppState) -> Router {
     Router::new()
         .route(JOIN_PATH, post(join))
+        .route(VENDOR_JOIN_PATH, post(join_by_vendor))
         .route(RENEW_PATH, post(renew))
         .route(CHALLENGE_PATH, post(challenge))
         .route(RENEW_EXPIRED_PATH, post(renew_expired))
@@ -37,6 +38,19 @@ async fn join(
     JsonBody(request): JsonBody<JoinRequest>,
 ) -> Result<axum::Json<JoinReply>, Problem> {
     state.admissions.join(&request).await.map(axum::Json).map_err(join_problem)
+}
+
+async fn join_by_vendor(
+    State(state): State<AppState>,
+    Extension(from): Extension<PeerAddr>,
+    JsonBody(request): JsonBody<JoinRequest>,
+) -> Result<axum::Json<JoinReply>, Problem> {
+    let vendor = from.vendor.as_ref().ok_or_else(|| {
+        Problem::unauthorized(
+            "this needs a certificate of the device's maker\n  hint: show it in the TLS handshake; the plane trusts the makers of `pinnace up --vendor-ca`",
+        )
+    })?;
+    state.admissions.join_by_vendor(vendor, &request).await.map(axum::Json).map_err(join_problem)
 }
 
 async fn renew(

@@ -1,4 +1,5 @@
 //! Letting devices in: certificate, renewal, revocation. The invitations are made in `invite`.
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
@@ -10,8 +11,9 @@ use crate::ca::{CaError, CertificateAuthority, Identity, Peer, Serial};
 use crate::driver::{Clock, DriverError, DriverHandle, parse_key};
 use crate::limits::DEVICES_MAX;
 use crate::renewal::Challenges;
-use crate::store::{Admission, Extra, Reader, StoreError};
+use crate::store::{Admission, AdmittedBy, Extra, Reader, StoreError};
 use crate::tls::DenyList;
+use crate::vendor::{VendorPeer, Vendors};
 
 /// Says why a device is not let in.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,11 @@ pub enum JoinError {
         "the invitation is not for device `{0}`\n  hint: its list was given with `--allow`; `pinnace device invitations ID` shows it"
     )]
     NotListed(DeviceId),
+    /// The serial number is not on the list.
+    #[error(
+        "no device with the serial number `{0}` is expected\n  hint: add it to the file of `pinnace up --vendor-serials`"
+    )]
+    Serial(String),
     /// The name is taken.
     #[error(
         "there is a device `{0}` already\n  hint: take another name, or replace it with `pinnace device invite {0}`"
@@ -84,6 +91,7 @@ pub struct Admissions {
     pub(crate) anchor: (String, Digest),
     /// Devices that ever joined: read once, for it takes reading all of them.
     enrolled: OnceCell<AtomicI64>,
+    vendors: Option<Arc<Vendors>>,
     /// For devices whose certificate has ended.
     pub(crate) challenges: Challenges,
 }
@@ -101,9 +109,10 @@ impl Admissions {
         reader: Reader,
         deny: DenyList,
         anchor: (String, Digest),
+        vendors: Option<Arc<Vendors>>,
     ) -> Result<Self, JoinError> {
         let (enrolled, challenges) = (OnceCell::const_new(), Challenges::new()?);
-        Ok(Self { ca, tenant, clock, driver, reader, deny, anchor, enrolled, challenges })
+        Ok(Self { ca, tenant, clock, driver, reader, deny, anchor, enrolled, vendors, challenges })
     }
 
     /// Lets a device in and returns its certificate.
@@ -143,30 +152,78 @@ impl Admissions {
             }
             (Some(_) | None, _) => {}
         }
+        let by = AdmittedBy::Token { hash: hash.clone() };
+        let admitted = self.let_in(request, by, &fingerprint, token.device.is_some(), known.is_some()).await;
+        match admitted {
+            Ok(reply) => Ok(reply),
+            Err(refused) => {
+                // The same request may have come twice at once.
+                let same = self.reader.token_request(&hash, &request.device).await? == Some(fingerprint);
+                let repeated = if same { self.repeated(request).await? } else { None };
+                repeated.ok_or(refused)
+            }
+        }
+    }
+
+    /// Lets a device in that showed its maker's certificate, whose chain was verified, and returns its own.
+    ///
+    /// A serial number joins once. A repeated request, equal to the last byte, gets the same certificate again.
+    ///
+    /// # Errors
+    /// [`JoinError`]; nothing changed.
+    pub async fn join_by_vendor(&self, vendor: &VendorPeer, request: &JoinRequest) -> Result<JoinReply, JoinError> {
+        check_fields(request)?;
+        if !request.secret.is_empty() {
+            return Err(JoinError::Field("secret"));
+        }
+        if !self.vendors.as_ref().is_some_and(|vendors| vendors.admits(&vendor.serial)) {
+            return Err(JoinError::Serial(vendor.serial.clone()));
+        }
+        let issuer = vendor.issuer.to_hex();
+        // A struct of strings always serialises.
+        let fingerprint = Digest::of(&serde_json::to_vec(request).unwrap_or_default()).to_hex();
+        let used = || DriverError::SerialUsed(vendor.serial.clone());
+        if let Some(before) = self.reader.vendor_request(&issuer, &vendor.serial).await? {
+            let repeated = if before == fingerprint { self.repeated(request).await? } else { None };
+            return repeated.ok_or_else(|| JoinError::from(used()));
+        }
+        let known = self.reader.enrolled_one(&request.device).await?;
+        if known.as_ref().is_some_and(|known| known.report_key != request.report_key) {
+            return Err(JoinError::Taken(request.device.clone()));
+        }
+        let by = AdmittedBy::Vendor { issuer, serial: vendor.serial.clone() };
+        self.let_in(request, by, &fingerprint, false, known.is_some()).await
+    }
+
+    /// Issues a certificate and makes the device one of the fleet's.
+    async fn let_in(
+        &self,
+        request: &JoinRequest,
+        by: AdmittedBy,
+        fingerprint: &str,
+        replaces: bool,
+        is_known: bool,
+    ) -> Result<JoinReply, JoinError> {
+        let now = self.clock.unix_s();
         let enrolled = self.enrolled().await?;
-        if known.is_none() && enrolled.load(Ordering::Relaxed) >= DEVICES_MAX {
+        if !is_known && enrolled.load(Ordering::Relaxed) >= DEVICES_MAX {
             return Err(JoinError::TooMany("devices"));
         }
         let issued = self.ca.issue_device(&request.csr_pem, &self.tenant, &request.device, now)?;
         let admission = Admission {
             device: request.device.clone(),
-            token: hash.clone(),
-            request: fingerprint.clone(),
+            by,
+            request: fingerprint.to_owned(),
             report_key: request.report_key.clone(),
             device_profile: request.device_profile.clone(),
             serial: issued.serial.to_string(),
             not_after: issued.not_after,
             pem: issued.certificate_pem.clone(),
             now,
-            replaces: token.device.is_some(),
+            replaces,
         };
-        if let Err(refused) = self.driver.admit(admission, request.labels.clone()).await {
-            // The same request may have come twice at once.
-            let same = self.reader.token_request(&hash, &request.device).await? == Some(fingerprint);
-            let repeated = if same { self.repeated(request).await? } else { None };
-            return repeated.ok_or_else(|| refused.into());
-        }
-        if known.is_some() {
+        self.driver.admit(admission, request.labels.clone()).await?;
+        if is_known {
             self.refresh_deny_list().await?;
         } else {
             enrolled.fetch_add(1, Ordering::Relaxed);

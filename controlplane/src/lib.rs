@@ -34,6 +34,7 @@ mod state;
 pub mod store;
 pub mod tls;
 pub mod ui;
+pub mod vendor;
 
 pub use datadir::{ADMIN_TOKEN_FILE, DataDir, authority};
 pub use error::PlaneError;

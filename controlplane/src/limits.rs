@@ -95,6 +95,12 @@ pub const TOKEN_NAMES_MAX: usize = 10_000;
 pub const LISTED_NAMES_MAX: i64 = 100_000;
 /// Digits of an invitation's id, which is the beginning of the hash of its secret.
 pub const TOKEN_ID_DIGITS: usize = 16;
+/// Trust anchors of makers of devices.
+pub const VENDOR_ANCHORS_MAX: usize = 16;
+/// Serial numbers on the list of those that may join by their maker's certificate.
+pub const VENDOR_SERIALS_MAX: usize = 100_000;
+/// Characters of a device's serial number.
+pub const SERIAL_MAX_CHARS: usize = 64;
 /// Devices of one plane.
 pub const DEVICES_MAX: i64 = 30_000;
 

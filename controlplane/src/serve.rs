@@ -31,7 +31,8 @@ use crate::outbox::Outbox;
 use crate::registry::{DIRECTOR, DirectorRoots, IMAGE, Published, Registry};
 use crate::state::{AppState, Inner};
 use crate::store::{self, Extra, Reader, StoreError, Writer};
-use crate::tls::{self, ClientAuth, DenyList, TlsListener};
+use crate::tls::{self, ClientAuth, DenyList, HandshakeLimits, TlsListener};
+use crate::vendor::{VendorConfig, Vendors};
 use crate::{api, device_api, http, limits};
 
 /// Where the broker is.
@@ -66,6 +67,8 @@ pub struct Config {
     pub tenant: TenantId,
     /// The host name or address that devices use; needed when listening on all addresses.
     pub public_host: Option<String>,
+    /// Makers whose devices may join by their certificates.
+    pub vendors: Option<VendorConfig>,
     /// What the steward is told once: how windows become intervals.
     pub steward: StewardConfig,
 }
@@ -81,6 +84,7 @@ impl Config {
             mqtt: Mqtt::Embedded { addr },
             tenant,
             public_host: None,
+            vendors: None,
             steward: StewardConfig::default(),
         }
     }
@@ -146,7 +150,13 @@ impl ControlPlane {
             Mqtt::External { .. } => (None, None),
         };
         let listen = remembered(&mut writer, "https", config.https_addr).await?;
-        let https = TlsListener::bind(listen, tls(ClientAuth::Optional)?, deny.clone())
+        let vendors = config.vendors.as_ref().map(|v| Vendors::new(v, ca.certificate_pem())).transpose()?.map(Arc::new);
+        let https_tls = match &vendors {
+            None => tls(ClientAuth::Optional)?,
+            Some(vendors) => tls::server_config_with(vendors.verifier(), &server)?,
+        };
+        let limits = HandshakeLimits::default();
+        let https = TlsListener::bind_for_vendors(listen, https_tls, deny.clone(), limits, vendors.clone())
             .await
             .map_err(|source| PlaneError::Listen { address: listen, source })?;
         let https_addr = https.local_address();
@@ -196,6 +206,7 @@ impl ControlPlane {
             reader.clone(),
             deny,
             (places.http_url.clone(), Digest::of(&anchor)),
+            vendors,
         )?;
         admissions.refresh_deny_list().await?;
         let admin_token = datadir::admin_token(&dir)?;
@@ -257,6 +268,11 @@ impl Handle {
     /// Returns the address of operators' API and dashboard, e.g. `http://127.0.0.1:7878`.
     pub fn url(&self) -> String {
         format!("http://{}", self.http_addr)
+    }
+
+    /// Returns the SHA-256 of the trust anchor, as devices without a token must know it.
+    pub fn anchor_hash(&self) -> Digest {
+        Digest::of(&self.state.anchor)
     }
 
     /// Returns what the APIs work on, for programs that run a plane inside themselves.

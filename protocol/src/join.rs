@@ -16,6 +16,8 @@ use crate::ids::{DeviceId, Digest, TenantId};
 pub const ANCHOR_PATH: &str = "/v1/anchor";
 /// Path of the join request on the plane's device address (HTTPS).
 pub const JOIN_PATH: &str = "/v1/join";
+/// Path of the join request of a device that shows its maker's certificate in the handshake, instead of a token's secret.
+pub const VENDOR_JOIN_PATH: &str = "/v1/join/vendor";
 /// Path of the certificate renewal on the plane's device address (HTTPS, with the old certificate).
 pub const RENEW_PATH: &str = "/v1/renew";
 /// Path where a device without a valid certificate gets a challenge (HTTPS, without a certificate).
@@ -134,7 +136,7 @@ impl Anchor {
 /// What a device sends once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinRequest {
-    /// The token's secret.
+    /// The token's secret; empty for a device that shows its maker's certificate.
     pub secret: String,
     /// The name it would like; the plane may refuse a name that is taken.
     pub device: DeviceId,

@@ -22,6 +22,7 @@ use crate::fleet::Device;
 use crate::history::{Entry, EventKind, cut};
 use crate::limits::CONNECTIONS_REMEMBERED;
 use crate::turn::Turn;
+use crate::windows::EpochSeen;
 
 /// The hellos of one connection: numbers `first` to `last` of a process start had this nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -164,7 +165,7 @@ impl Steward {
     /// Forgets what windows looked like, so that the judged ones are not held against the device again.
     pub(crate) fn forget_prints(&mut self, turn: &mut Turn, id: &DeviceId) {
         if let Some(dedupe) = self.dedupe.get_mut(id) {
-            dedupe.epochs.iter_mut().for_each(|epoch| epoch.prints.clear());
+            dedupe.epochs.iter_mut().for_each(EpochSeen::judge);
             turn.dedupes.insert(id.clone());
         }
     }

@@ -63,6 +63,9 @@ pub struct EpochSeen {
     /// What the newest of them looked like, oldest first; at most [`PRINTS_REMEMBERED`].
     #[serde(default)]
     pub prints: Vec<(u64, u64)>,
+    /// Below this an operator has judged: two contents of one number do not count again.
+    #[serde(default)]
+    pub judged: u64,
 }
 
 /// Which windows of one device were folded.
@@ -111,9 +114,16 @@ impl EpochSeen {
         self.prints.push((seq, print));
     }
 
+    /// Begins anew to compare contents: an operator has judged what was heard.
+    pub(crate) fn judge(&mut self) {
+        let heard = self.prints.iter().map(|(seq, _)| seq.saturating_add(1)).max().unwrap_or(0);
+        self.judged = self.judged.max(heard).max(self.watermark);
+        self.prints.clear();
+    }
+
     /// Returns whether a window of this number and another content was heard before.
     fn contradicts(&self, seq: u64, print: u64) -> bool {
-        self.prints.iter().any(|(known, other)| *known == seq && *other != print)
+        seq >= self.judged && self.prints.iter().any(|(known, other)| *known == seq && *other != print)
     }
 
     fn ack(&self) -> Ack {
@@ -133,7 +143,13 @@ impl Dedupe {
                 if self.epochs.len() == EPOCHS_MAX {
                     self.epochs.remove(0);
                 }
-                self.epochs.push(EpochSeen { epoch, watermark: 0, above: BTreeSet::new(), prints: Vec::new() });
+                self.epochs.push(EpochSeen {
+                    epoch,
+                    watermark: 0,
+                    above: BTreeSet::new(),
+                    prints: Vec::new(),
+                    judged: 0,
+                });
                 self.epochs.len() - 1
             }
         };
@@ -171,9 +187,12 @@ impl Steward {
             let why = format!("window {} came with two contents", window.seq);
             self.quarantine_clone(turn, id, why);
         }
-        let (Some(device), Some(dedupe)) = (self.devices.get(id), self.dedupe.get_mut(id)) else { return };
-        if device.is_cloned() {
-            // Neither counted nor acknowledged: after a release it comes again.
+        let is_cloned = self.devices.get(id).is_some_and(|d| d.is_cloned());
+        let Some(dedupe) = self.dedupe.get_mut(id) else { return };
+        if is_cloned {
+            // Neither counted nor acknowledged: after a release it comes again. What was heard by then is judged with it.
+            dedupe.epoch(window.epoch).print(window.seq, print);
+            turn.dedupes.insert(id.clone());
             self.refused += 1;
             return;
         }

@@ -105,9 +105,11 @@ async fn headers(request: Request, next: Next) -> Response {
 pub fn join_problem(error: JoinError) -> Problem {
     let text = error.to_string();
     match error {
-        JoinError::Token | JoinError::OtherName(_) | JoinError::NotListed(_) | JoinError::Renew(_) => {
-            Problem::forbidden(&text)
-        }
+        JoinError::Token
+        | JoinError::OtherName(_)
+        | JoinError::NotListed(_)
+        | JoinError::Serial(_)
+        | JoinError::Renew(_) => Problem::forbidden(&text),
         JoinError::NoInvitation(_) => Problem::not_found(&text),
         JoinError::Taken(_) => Problem::conflict(&text),
         JoinError::Field(_) => Problem::bad_request(&text),
@@ -127,7 +129,7 @@ pub fn driver_problem(error: DriverError) -> Problem {
             Problem::not_found(&text)
         }
         DriverError::Refused(Refusal::WrongState { .. } | Refusal::NotQuarantined(_)) => Problem::conflict(&text),
-        DriverError::Taken(_) => Problem::conflict(&text),
+        DriverError::Taken(_) | DriverError::SerialUsed(_) => Problem::conflict(&text),
         DriverError::Refused(_) | DriverError::Token => Problem::unprocessable(&text),
         DriverError::Stopped => Problem::unavailable(&text),
     }

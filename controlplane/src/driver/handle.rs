@@ -18,6 +18,9 @@ pub enum DriverError {
     /// The invitation is used up or has ended.
     #[error("the invitation was used or has ended\n  hint: make a new one with `pinnace device invite`")]
     Token,
+    /// A device with this serial number joined before.
+    #[error("a device with the serial number `{0}` joined before\n  hint: `pinnace device invite` lets it join again")]
+    SerialUsed(String),
     /// The name belongs to another device.
     #[error(
         "there is a device `{0}` already\n  hint: take another name, or replace it with `pinnace device invite {0}`"

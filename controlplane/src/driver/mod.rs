@@ -27,7 +27,7 @@ use crate::limits;
 use crate::link::{FromLink, Keyring, UpMessage};
 use crate::outbox::{AckToken, Outbox};
 use crate::registry::{Candidate, DIRECTOR, DirectorRoots, IMAGE, Registry};
-use crate::store::{Admission, Extra, StoreError, Writer};
+use crate::store::{Admission, AdmittedBy, Extra, StoreError, Writer};
 
 pub use handle::{DriverError, DriverHandle, KeysChange, NewKeys};
 use handle::{Request, View, Waiting};
@@ -131,9 +131,9 @@ impl Turn {
         self.extras.iter().filter_map(|extra| if let Extra::Admit(a) = extra { Some(&**a) } else { None })
     }
 
-    /// Returns how often this transaction uses an invitation already.
-    fn uses(&self, token: &str) -> u64 {
-        self.admissions().filter(|a| a.token == token).count() as u64
+    /// Returns how often this transaction uses an invitation or a serial number already.
+    fn uses(&self, by: &AdmittedBy) -> u64 {
+        self.admissions().filter(|a| a.by == *by).count() as u64
     }
 }
 
@@ -281,13 +281,24 @@ impl Driver {
     /// Says why a device is not let in. Only this task lets devices in, so what it finds is true when it commits.
     async fn why_not(&mut self, admission: &Admission, turn: &Turn) -> Result<Option<DriverError>, StoreError> {
         let taken = || Some(DriverError::Taken(admission.device.clone()));
-        let again = self.parts.writer.admitted(&admission.token, &admission.device).await?;
-        if again || turn.admissions().any(|a| a.device == admission.device) {
+        if turn.admissions().any(|a| a.device == admission.device) {
             return Ok(taken());
         }
-        let left = self.parts.writer.uses_left(&admission.token, admission.now).await?;
-        if left <= turn.uses(&admission.token) {
-            return Ok(Some(DriverError::Token));
+        let (writer, used) = (&mut self.parts.writer, turn.uses(&admission.by));
+        match &admission.by {
+            AdmittedBy::Token { hash } => {
+                if writer.admitted(hash, &admission.device).await? {
+                    return Ok(taken());
+                }
+                if writer.uses_left(hash, admission.now).await? <= used {
+                    return Ok(Some(DriverError::Token));
+                }
+            }
+            AdmittedBy::Vendor { issuer, serial } => {
+                if used > 0 || writer.vendor_joined(issuer, serial).await? {
+                    return Ok(Some(DriverError::SerialUsed(serial.clone())));
+                }
+            }
         }
         let known = self.parts.writer.report_key(&admission.device).await?;
         let other = known.is_some_and(|key| key != admission.report_key);
@@ -376,7 +387,9 @@ impl Driver {
         let started = Instant::now();
         let mut tries = 1;
         while let Err(error) = self.parts.writer.commit(batch, extras).await {
-            if tries == limits::COMMIT_RETRIES_MAX || matches!(error, StoreError::TokenUsed | StoreError::NameTaken) {
+            if tries == limits::COMMIT_RETRIES_MAX
+                || matches!(error, StoreError::TokenUsed | StoreError::SerialUsed | StoreError::NameTaken)
+            {
                 return Err(error);
             }
             tracing::error!(%error, tries, "the database refused a transaction; trying again");

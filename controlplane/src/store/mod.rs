@@ -4,6 +4,7 @@
 //! changes goes into one transaction.
 mod read;
 mod tokens;
+mod vendors;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 pub use read::{Reader, StoredCertificate, StoredDevice};
 pub use tokens::{NewToken, StoredToken, StoredUse};
-pub use write::{Admission, Extra, Writer};
+pub use write::{Admission, AdmittedBy, Extra, Writer};
 
 /// Connections that read at once: the API answers mostly from memory.
 const READERS: u32 = 2;
@@ -59,6 +60,9 @@ pub enum StoreError {
     /// The invitation was used in the meantime.
     #[error("the invitation was used by another device\n  hint: make a new one with `pinnace device invite`")]
     TokenUsed,
+    /// The serial number was used in the meantime.
+    #[error("a device with this serial number joined before\n  hint: `pinnace device invite` lets it join again")]
+    SerialUsed,
     /// The name was taken in the meantime.
     #[error("the name was taken by another device\n  hint: take another name")]
     NameTaken,

@@ -37,6 +37,16 @@ CREATE TABLE IF NOT EXISTS token_name (
     PRIMARY KEY (token, device)
 ) WITHOUT ROWID;
 
+-- Devices that joined by their maker's certificate: each serial number once.
+CREATE TABLE IF NOT EXISTS vendor_join (
+    issuer  TEXT NOT NULL,              -- SHA-256 of the issuer's name, hexadecimal
+    serial  TEXT NOT NULL,
+    device  TEXT NOT NULL,
+    at      INTEGER NOT NULL,           -- seconds since 1970
+    request TEXT NOT NULL,              -- SHA-256 of the request, so that a lost reply can be repeated
+    PRIMARY KEY (issuer, serial)
+) WITHOUT ROWID;
+
 -- Who may speak: one row for each device.
 CREATE TABLE IF NOT EXISTS enrolled (
     device         TEXT PRIMARY KEY NOT NULL,

@@ -13,7 +13,7 @@ async fn temp() -> (tempfile::TempDir, Writer, Reader) {
 fn admission(device: &str, token: &str, serial: &str) -> Extra {
     Extra::Admit(Box::new(Admission {
         device: DeviceId::parse(device).unwrap(),
-        token: token.into(),
+        by: AdmittedBy::Token { hash: token.into() },
         request: "r".into(),
         report_key: "k".into(),
         device_profile: "p".into(),

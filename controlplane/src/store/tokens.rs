@@ -259,11 +259,11 @@ pub(super) async fn withdraw(tx: &mut SqliteTransaction<'_>, token: &str, now: u
 }
 
 /// Counts one use of an invitation, which must be open.
-pub(super) async fn spend(tx: &mut SqliteTransaction<'_>, a: &Admission) -> Result<(), StoreError> {
+pub(super) async fn spend(tx: &mut SqliteTransaction<'_>, token: &str, a: &Admission) -> Result<(), StoreError> {
     let used = sqlx::query(
         "UPDATE token SET used = used + 1 WHERE hash = ? AND used < uses AND withdrawn IS NULL AND expires > ?",
     )
-    .bind(&a.token)
+    .bind(token)
     .bind(int(a.now))
     .execute(&mut **tx)
     .await
@@ -273,7 +273,7 @@ pub(super) async fn spend(tx: &mut SqliteTransaction<'_>, a: &Admission) -> Resu
     }
     let noted =
         sqlx::query("INSERT INTO token_use (token, device, at, request) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
-            .bind(&a.token)
+            .bind(token)
             .bind(a.device.as_str())
             .bind(int(a.now))
             .bind(&a.request)

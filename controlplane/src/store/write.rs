@@ -5,15 +5,32 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Row as _, SqliteConnection, SqliteTransaction};
 
 use super::tokens::{self, NewToken};
-use super::{SCHEMA_VERSION, StoreError, sql};
+use super::{SCHEMA_VERSION, StoreError, sql, vendors};
+
+/// What lets a device in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdmittedBy {
+    /// An invitation.
+    Token {
+        /// SHA-256 of its secret, hexadecimal.
+        hash: String,
+    },
+    /// A certificate of its maker.
+    Vendor {
+        /// SHA-256 of the issuer's name, hexadecimal.
+        issuer: String,
+        /// The device's serial number.
+        serial: String,
+    },
+}
 
 /// A device that is let in: everything that must become true together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
     /// Its name.
     pub device: DeviceId,
-    /// SHA-256 of the invitation's secret, hexadecimal.
-    pub token: String,
+    /// By what it is let in, which is used up.
+    pub by: AdmittedBy,
     /// SHA-256 of the request, hexadecimal.
     pub request: String,
     /// Report key, hexadecimal.
@@ -342,7 +359,10 @@ async fn write_extra(tx: &mut SqliteTransaction<'_>, extra: &Extra) -> Result<()
 }
 
 async fn admit(tx: &mut SqliteTransaction<'_>, a: &Admission) -> Result<(), StoreError> {
-    tokens::spend(tx, a).await?;
+    match &a.by {
+        AdmittedBy::Token { hash } => tokens::spend(tx, hash, a).await?,
+        AdmittedBy::Vendor { issuer, serial } => vendors::spend(tx, issuer, serial, a).await?,
+    }
     // A device that joins anew speaks with its new certificate alone.
     sqlx::query(REVOKE).bind(int(a.now)).bind(a.device.as_str()).execute(&mut **tx).await.map_err(sql("revoke"))?;
     certificate(tx, &a.device, &a.serial, a.not_after, &a.pem).await?;
