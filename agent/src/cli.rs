@@ -1,10 +1,11 @@
 //! The agent's commands, shared by `pinnace-agent` and `pinnace agent`.
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use pinnace_protocol::ids::DeviceId;
+use pinnace_protocol::ids::{DeviceId, Digest};
 
+use crate::files::{self, FileError};
 use crate::http;
 use crate::join;
 use crate::run;
@@ -12,6 +13,8 @@ use crate::sources::{SourceConfig, SourceError};
 
 /// Seconds a local request may take.
 const LOCAL_LIMIT_S: u64 = 10;
+/// Bytes of a maker's certificate with its chain, or of its key.
+const IDEVID_MAX_BYTES: u64 = 64 * 1024;
 /// Bytes of an answer of the local API.
 const LOCAL_MAX_BYTES: usize = 4 * 1024 * 1024;
 
@@ -40,10 +43,23 @@ pub struct Home {
 #[derive(Args)]
 pub struct JoinArgs {
     /// The token, as `pinnace device invite` printed it.
-    pub token: String,
+    #[arg(required_unless_present = "idevid_cert", conflicts_with = "idevid_cert")]
+    pub token: Option<String>,
     /// Name of this device.
     #[arg(long)]
     pub device: String,
+    /// Certificate of the device's maker (IDevID) with its chain, PEM, instead of a token.
+    #[arg(long, requires_all = ["idevid_key", "plane", "anchor_hash"])]
+    pub idevid_cert: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, requires = "idevid_cert")]
+    pub idevid_key: Option<PathBuf>,
+    /// Address of the control plane's API, e.g. http://plane.example:7878.
+    #[arg(long, requires = "idevid_cert")]
+    pub plane: Option<String>,
+    /// SHA-256 of the control plane's trust anchor, 64 digits; `pinnace up --vendor-ca` prints it.
+    #[arg(long, requires = "idevid_cert")]
+    pub anchor_hash: Option<String>,
     /// Hardware class.
     #[arg(long, default_value = "x86-gateway")]
     pub profile: String,
@@ -166,6 +182,12 @@ pub enum AgentError {
     /// The device's name is not one.
     #[error(transparent)]
     Name(#[from] pinnace_protocol::ids::IdError),
+    /// The anchor's hash is not one.
+    #[error("--anchor-hash is not a SHA-256\n  hint: 64 hexadecimal digits, as `pinnace up` prints them")]
+    AnchorHash,
+    /// A file of the factory cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The local API does not answer.
     #[error(
         "no agent answers at {0}: {1}\n  hint: start it with `pinnace-agent run`, or name its address with --listen"
@@ -181,7 +203,15 @@ pub async fn run(command: AgentCommand) -> Result<(), AgentError> {
     match command {
         AgentCommand::Join(args) => {
             let device = DeviceId::parse(&args.device)?;
-            let identity = join::join(&args.home.home, &args.token, device, &args.profile, args.label).await?;
+            let identity = match factory(&args)? {
+                Some(factory) => {
+                    join::join_by_vendor(&args.home.home, &factory, device, &args.profile, args.label).await?
+                }
+                None => {
+                    let token = args.token.unwrap_or_default();
+                    join::join(&args.home.home, &token, device, &args.profile, args.label).await?
+                }
+            };
             println!("Joined {} as {}. Next: pinnace-agent run", identity.anchor.https_url, identity.device.device);
             Ok(())
         }
@@ -197,6 +227,23 @@ pub async fn run(command: AgentCommand) -> Result<(), AgentError> {
             Ok(())
         }
     }
+}
+
+/// Returns what the factory gave the device, when it is named.
+fn factory(args: &JoinArgs) -> Result<Option<join::Factory>, AgentError> {
+    let (Some(cert), Some(key), Some(url), Some(hash)) =
+        (&args.idevid_cert, &args.idevid_key, &args.plane, &args.anchor_hash)
+    else {
+        return Ok(None);
+    };
+    let anchor = Digest::from_hex(hash).ok_or(AgentError::AnchorHash)?;
+    let read = |path: &Path| {
+        let bytes = files::read_bounded(path, IDEVID_MAX_BYTES)?;
+        let missing = || FileError::new("read", path, std::io::ErrorKind::NotFound.into());
+        Ok::<_, AgentError>(String::from_utf8_lossy(&bytes.ok_or_else(missing)?).into_owned())
+    };
+    let (cert_pem, key_pem) = (read(cert)?, read(key)?);
+    Ok(Some(join::Factory { url: url.trim_end_matches('/').to_owned(), anchor, cert_pem, key_pem }))
 }
 
 async fn local(args: &LocalArgs, method: reqwest::Method, path: &str) -> Result<String, AgentError> {

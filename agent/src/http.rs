@@ -1,10 +1,12 @@
 //! The one place that makes HTTP clients: our certificate authority only, bounded times, no redirects.
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::RootCertStore;
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
 /// Time to open a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -26,11 +28,59 @@ pub struct TlsSetupError {
     pub why: String,
 }
 
+/// The certificate that connections show; a new one counts from the next handshake on.
+#[derive(Debug)]
+pub struct ClientIdentity(RwLock<Arc<CertifiedKey>>);
+
+impl ClientIdentity {
+    /// Returns the identity of a certificate and its key, both PEM.
+    ///
+    /// # Errors
+    /// [`TlsSetupError`] when one cannot be read, or they do not belong together.
+    pub fn new(cert_pem: &str, key_pem: &str) -> Result<Arc<Self>, TlsSetupError> {
+        Ok(Arc::new(Self(RwLock::new(certified(cert_pem, key_pem)?))))
+    }
+
+    /// Takes a new certificate.
+    ///
+    /// # Errors
+    /// As [`ClientIdentity::new`]; the old one stays.
+    pub fn replace(&self, cert_pem: &str, key_pem: &str) -> Result<(), TlsSetupError> {
+        let new = certified(cert_pem, key_pem)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+}
+
+impl ResolvesClientCert for ClientIdentity {
+    fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn certified(cert_pem: &str, key_pem: &str) -> Result<Arc<CertifiedKey>, TlsSetupError> {
+    let bad = |what: &'static str| move |why: String| TlsSetupError { what, why };
+    let chain = CertificateDer::pem_slice_iter(cert_pem.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| bad("the device certificate")(e.to_string()))?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|e| bad("the device key")(e.to_string()))?;
+    let provider = rustls::crypto::ring::default_provider();
+    let certified =
+        CertifiedKey::from_der(chain, key, &provider).map_err(|e| bad("the device certificate")(e.to_string()))?;
+    Ok(Arc::new(certified))
+}
+
 /// Returns the TLS settings that trust only the authority in `ca_pem` and, when given, show our certificate.
 ///
 /// # Errors
 /// [`TlsSetupError`] when a certificate or key cannot be read.
-pub fn tls_config(ca_pem: &str, identity: Option<(&str, &str)>) -> Result<Arc<rustls::ClientConfig>, TlsSetupError> {
+pub fn tls_config(
+    ca_pem: &str,
+    identity: Option<Arc<ClientIdentity>>,
+) -> Result<Arc<rustls::ClientConfig>, TlsSetupError> {
     let bad = |what: &'static str| move |why: String| TlsSetupError { what, why };
     let mut roots = RootCertStore::empty();
     for cert in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
@@ -43,14 +93,7 @@ pub fn tls_config(ca_pem: &str, identity: Option<(&str, &str)>) -> Result<Arc<ru
         .with_root_certificates(roots);
     let mut config = match identity {
         None => builder.with_no_client_auth(),
-        Some((cert_pem, key_pem)) => {
-            let chain = CertificateDer::pem_slice_iter(cert_pem.as_bytes())
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|e| bad("the device certificate")(e.to_string()))?;
-            let key =
-                PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|e| bad("the device key")(e.to_string()))?;
-            builder.with_client_auth_cert(chain, key).map_err(|e| bad("the device certificate")(e.to_string()))?
-        }
+        Some(identity) => builder.with_client_cert_resolver(identity),
     };
     config.resumption = rustls::client::Resumption::in_memory_sessions(SESSIONS);
     Ok(Arc::new(config))

@@ -105,6 +105,14 @@ impl Identity {
         })
     }
 
+    /// Writes a renewed certificate in place of the old one; it is for the same key, so that one file is enough.
+    ///
+    /// # Errors
+    /// [`IdentityError`] when it cannot be written; the old one stays.
+    pub fn save_certificate(home: &Path, cert_pem: &str) -> Result<(), IdentityError> {
+        Ok(files::replace(&folder(home).join("tls.crt"), cert_pem.as_bytes(), 0o644)?)
+    }
+
     /// Writes the identity below `home`; `device.json` last, so that a half-written one does not exist.
     ///
     /// # Errors

@@ -1,16 +1,18 @@
 //! Joining: token, anchor, certificate; afterwards the device has an identity.
 use std::path::{Path, PathBuf};
 
-use pinnace_protocol::ids::DeviceId;
-use pinnace_protocol::join::{ANCHOR_MAX_BYTES, ANCHOR_PATH, Anchor, JOIN_PATH, JoinReply, JoinRequest, JoinToken};
+use pinnace_protocol::ids::{DeviceId, Digest};
+use pinnace_protocol::join::{
+    ANCHOR_MAX_BYTES, ANCHOR_PATH, Anchor, JOIN_PATH, JoinReply, JoinRequest, JoinToken, VENDOR_JOIN_PATH,
+};
 use pinnace_protocol::message::ReportKey;
 
 use crate::files::{self, FileError};
-use crate::http;
+use crate::http::{self, ClientIdentity};
 use crate::identity::{DeviceRecord, Identity, IdentityError};
 
 /// Bytes of the plane's answer.
-const REPLY_MAX_BYTES: usize = 64 * 1024;
+pub(crate) const REPLY_MAX_BYTES: usize = 64 * 1024;
 
 /// Says why a device could not join. Nothing is stored then, except when told otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -58,22 +60,62 @@ pub async fn join(
 ) -> Result<Identity, JoinError> {
     let token = JoinToken::parse(token)?;
     let anchor = fetch_anchor(&token).await?;
+    let client = http::client(Some(http::tls_config(&anchor.ca_pem, None)?))?;
+    join_with(home, &token, &anchor, &client, JOIN_PATH, (device, device_profile, labels)).await
+}
 
+async fn join_with(
+    home: &Path,
+    token: &JoinToken,
+    anchor: &Anchor,
+    client: &reqwest::Client,
+    path: &str,
+    (device, device_profile, labels): (DeviceId, &str, Vec<String>),
+) -> Result<Identity, JoinError> {
     // Kept before it is sent: when the answer is lost, the very same request gets the same certificate again.
     let kept = load_pending(home)?.filter(|p| p.request.secret == token.secret && p.request.device == device);
     let pending = match kept {
         Some(pending) => pending,
         None => {
-            let pending = Pending::new(&token, device, device_profile, labels)?;
+            let pending = Pending::new(token, device, device_profile, labels)?;
             store_pending(home, &pending)?;
             pending
         }
     };
-    let client = http::client(Some(http::tls_config(&anchor.ca_pem, None)?))?;
-    let identity = pending.send(&client, &anchor).await?;
+    let identity = pending.send_to(client, anchor, path).await?;
     identity.save(home)?;
     forget_pending(home)?;
     Ok(identity)
+}
+
+/// What a device was given in its factory to join without a token.
+pub struct Factory {
+    /// Where the anchor is, e.g. `http://plane.example:7878`.
+    pub url: String,
+    /// SHA-256 of the anchor: without a token it must come with the device, or anybody could plant another anchor.
+    pub anchor: Digest,
+    /// The maker's certificate of this device and those between it and the maker's trust anchor, PEM.
+    pub cert_pem: String,
+    /// Its key, PEM.
+    pub key_pem: String,
+}
+
+/// Joins by the maker's certificate as `device` and stores the identity below `home`.
+///
+/// # Errors
+/// [`JoinError`]; the serial number is used up only when the plane answered with a certificate.
+pub async fn join_by_vendor(
+    home: &Path,
+    factory: &Factory,
+    device: DeviceId,
+    device_profile: &str,
+    labels: Vec<String>,
+) -> Result<Identity, JoinError> {
+    let token = JoinToken { url: factory.url.clone(), secret: String::new(), anchor: factory.anchor };
+    let anchor = fetch_anchor(&token).await?;
+    let shown = ClientIdentity::new(&factory.cert_pem, &factory.key_pem)?;
+    let client = http::client(Some(http::tls_config(&anchor.ca_pem, Some(shown))?))?;
+    join_with(home, &token, &anchor, &client, VENDOR_JOIN_PATH, (device, device_profile, labels)).await
 }
 
 /// A request to join with its keys: made once, sent until it is answered.
@@ -120,8 +162,12 @@ impl Pending {
     /// # Errors
     /// [`JoinError`]; the same request may be sent again.
     pub async fn send(&self, client: &reqwest::Client, anchor: &Anchor) -> Result<Identity, JoinError> {
+        self.send_to(client, anchor, JOIN_PATH).await
+    }
+
+    async fn send_to(&self, client: &reqwest::Client, anchor: &Anchor, path: &str) -> Result<Identity, JoinError> {
         let request = &self.request;
-        let url = format!("{}{JOIN_PATH}", anchor.https_url);
+        let url = format!("{}{path}", anchor.https_url);
         // A device asks once: the plane need not keep the connection.
         let asked = client.post(&url).header("connection", "close").json(request);
         let response = asked.send().await.map_err(|e| unreachable(&url, &e))?;
@@ -189,7 +235,7 @@ pub async fn fetch_anchor(token: &JoinToken) -> Result<Anchor, JoinError> {
     Anchor::open(&bytes, &token.anchor).map_err(JoinError::Anchor)
 }
 
-fn unreachable(url: &str, e: &reqwest::Error) -> JoinError {
+pub(crate) fn unreachable(url: &str, e: &reqwest::Error) -> JoinError {
     let mut why = e.to_string();
     let mut source = std::error::Error::source(e);
     // reqwest hides the reason ("connection refused") a few levels down.
@@ -202,7 +248,7 @@ fn unreachable(url: &str, e: &reqwest::Error) -> JoinError {
 }
 
 /// Returns the text of a problem+json body with its hint, or the status when there is none.
-fn problem_text(status: u16, body: &[u8]) -> String {
+pub(crate) fn problem_text(status: u16, body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Problem {
         detail: String,

@@ -14,6 +14,7 @@ pub mod identity;
 pub mod join;
 pub mod ledger;
 pub mod link;
+pub mod renewal;
 pub mod router;
 pub mod run;
 pub mod serve;

@@ -17,11 +17,12 @@ use crate::event_log::EventLog;
 use crate::fetch::Fetcher;
 use crate::files::{self, FileError};
 use crate::health::HealthProbe;
-use crate::http::{self, TlsSetupError};
+use crate::http::{self, ClientIdentity, TlsSetupError};
 use crate::identity::{Identity, IdentityError};
 use crate::join::{self, JoinError};
 use crate::ledger::{LedgerError, SledLedger};
 use crate::link::{self, LinkConfig};
+use crate::renewal::Renewer;
 use crate::router::{Router, RouterConfig, RouterError, WindowLimits};
 use crate::serve::{self, ServeError, SourceStatus, Status, StatusBoard};
 use crate::slots::Slots;
@@ -120,7 +121,9 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     });
     board.update(|s| s.link.address = identity.anchor.mqtt.clone());
 
-    let tls = http::tls_config(&identity.anchor.ca_pem, Some((&identity.cert_pem, &identity.key_pem)))?;
+    let client = ClientIdentity::new(&identity.cert_pem, &identity.key_pem)?;
+    let renewer = Renewer::new(home.clone(), &identity, client.clone());
+    let tls = http::tls_config(&identity.anchor.ca_pem, Some(client))?;
     let (host, port) = identity
         .anchor
         .mqtt
@@ -128,6 +131,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         .and_then(|(host, port)| Some((host.to_string(), port.parse().ok()?)))
         .ok_or(RunError::Anchor("broker address"))?;
     let config = config(&args, &identity, &profile, &engines)?;
+    let seed = config.seed;
     let sender = link::start(
         LinkConfig {
             host,
@@ -153,6 +157,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
 
     let stop = CancellationToken::new();
     api(&args, &router, &board, revert, &stop).await?;
+    tokio::spawn(renewer.run(identity.cert_pem, seed, board.clone(), stop.clone()));
     if let Some(source) = source {
         tokio::spawn(replay(source, router, position.unwrap_or(0), board, stop.clone()));
     }

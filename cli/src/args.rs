@@ -37,7 +37,7 @@ pub enum Command {
     Keys(KeysCommand),
     /// Check keys, expiry, disk, clock and database of a control plane. Exit code: 1 when something fails.
     Doctor(DoctorArgs),
-    /// Devices: list, show, invite, label, revoke.
+    /// Devices: list, show, invite, withdraw an invitation, release, label, revoke.
     #[command(subcommand)]
     Device(DeviceCommand),
     /// Bundles: list, inspect; sign, export and verify for third parties.
@@ -122,6 +122,12 @@ pub struct UpArgs {
     /// Host name or address that devices reach this machine by.
     #[arg(long, default_value = "127.0.0.1")]
     pub host: String,
+    /// Trust anchors of makers, PEM: their devices may join by their own certificates (IDevID), without a token.
+    #[arg(long)]
+    pub vendor_ca: Option<PathBuf>,
+    /// The only serial numbers that may: a file with one in each line.
+    #[arg(long, requires = "vendor_ca")]
+    pub vendor_serials: Option<PathBuf>,
     /// Tenant.
     #[arg(long, default_value = "default")]
     pub tenant: String,
@@ -361,13 +367,44 @@ pub enum DeviceCommand {
         #[command(flatten)]
         plane: Plane,
     },
-    /// Make a one-time token that lets one device join.
+    /// Make a token that lets a device join, or several.
     Invite {
         /// The only name it admits; also lets a device of that name join again.
+        #[arg(conflicts_with_all = ["uses", "allow"])]
         device: Option<String>,
-        /// Seconds it is good for.
+        /// Devices it admits; one, or as many as are listed, when left out.
+        #[arg(long)]
+        uses: Option<u64>,
+        /// The only names it admits, each once: a file with one in each line (of CSV the first column), or `a,b,c`.
+        #[arg(long, value_name = "FILE|NAME,…")]
+        allow: Option<String>,
+        /// Seconds it is good for; a day when left out.
         #[arg(long)]
         life: Option<u64>,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// List the newest invitations, or whom one of them admitted and may admit.
+    Invitations {
+        /// Its id.
+        id: Option<String>,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Withdraw an invitation: it admits nobody any more. Who joined with it stays.
+    Uninvite {
+        /// Its id, as `pinnace device invitations` shows it.
+        id: String,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
+    /// Release a device that was quarantined because it existed twice: the copy is gone, or it was a restored disk.
+    Release {
+        /// Its name.
+        device: String,
         /// The control plane.
         #[command(flatten)]
         plane: Plane,

@@ -132,9 +132,16 @@ impl Client {
     ///
     /// # Errors
     /// [`Failure`].
-    pub async fn invite(&self, device: Option<DeviceId>, life_s: Option<u64>) -> Result<InviteReply, Failure> {
-        let body = InviteRequest { device, life_s };
-        self.json(self.request(Method::POST, "/v1/invites").json(&body)).await
+    pub async fn invite(&self, request: &InviteRequest) -> Result<InviteReply, Failure> {
+        self.json(self.request(Method::POST, "/v1/invites").json(request)).await
+    }
+
+    /// Returns a token that lets in one device of this name, in place of the one that has it.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn invite_one(&self, device: DeviceId) -> Result<InviteReply, Failure> {
+        self.invite(&InviteRequest { device: Some(device), ..InviteRequest::default() }).await
     }
 
     /// Starts a rollout.

@@ -101,6 +101,12 @@ pub fn clock(unix_ms: u64) -> String {
     format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
 }
 
+/// Returns day and minute (UTC) of a moment in seconds since 1970.
+pub fn date(unix_s: u64) -> String {
+    let at = i64::try_from(unix_s).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
+    at.map_or_else(|| "never".into(), |at| at.strftime("%Y-%m-%d %H:%M").to_string())
+}
+
 /// Sets the log up: daemons log to standard error, commands only warn.
 pub fn logging(verbose: u8, command: &Command) {
     let daemon = matches!(command, Command::Up(_) | Command::Agent(_));

@@ -1,17 +1,19 @@
-//! What devices ask for over HTTPS. Everything but joining needs the device's certificate.
+//! What devices ask for over HTTPS. Everything but joining, and renewing what has ended, needs the device's certificate.
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use pinnace_protocol::join::{JOIN_PATH, JoinReply, JoinRequest, METADATA_PATH, RENEW_PATH, TARGETS_PATH};
+use pinnace_protocol::join::{
+    CHALLENGE_PATH, ChallengeReply, ChallengeRequest, ExpiredRenewal, JOIN_PATH, JoinReply, JoinRequest, METADATA_PATH,
+    RENEW_EXPIRED_PATH, RENEW_PATH, RenewRequest, TARGETS_PATH, VENDOR_JOIN_PATH,
+};
 
 use crate::api::body::JsonBody;
 use crate::api::problem::Problem;
 use crate::api::{join_problem, revocation_routes, with_timeout};
 use crate::ca::{Identity, Peer};
-use crate::join::RenewRequest;
 use crate::limits::JOIN_BODY_MAX_BYTES;
 use crate::repo_files;
 use crate::state::AppState;
@@ -21,7 +23,10 @@ use crate::tls::PeerAddr;
 pub fn routes(state: AppState) -> Router {
     Router::new()
         .route(JOIN_PATH, post(join))
+        .route(VENDOR_JOIN_PATH, post(join_by_vendor))
         .route(RENEW_PATH, post(renew))
+        .route(CHALLENGE_PATH, post(challenge))
+        .route(RENEW_EXPIRED_PATH, post(renew_expired))
         .route(&format!("{METADATA_PATH}{{name}}"), get(metadata))
         .route(&format!("{TARGETS_PATH}{{*name}}"), get(target))
         .layer(DefaultBodyLimit::max(JOIN_BODY_MAX_BYTES))
@@ -54,6 +59,19 @@ async fn join(
     state.admissions.join(&request).await.map(axum::Json).map_err(join_problem)
 }
 
+async fn join_by_vendor(
+    State(state): State<AppState>,
+    Extension(from): Extension<PeerAddr>,
+    JsonBody(request): JsonBody<JoinRequest>,
+) -> Result<axum::Json<JoinReply>, Problem> {
+    let vendor = from.vendor.as_ref().ok_or_else(|| {
+        Problem::unauthorized(
+            "this needs a certificate of the device's maker\n  hint: show it in the TLS handshake; the plane trusts the makers of `pinnace up --vendor-ca`",
+        )
+    })?;
+    state.admissions.join_by_vendor(vendor, &request).await.map(axum::Json).map_err(join_problem)
+}
+
 async fn renew(
     State(state): State<AppState>,
     Extension(from): Extension<PeerAddr>,
@@ -61,6 +79,21 @@ async fn renew(
 ) -> Result<axum::Json<JoinReply>, Problem> {
     let peer = device_of(&state, &from)?;
     state.admissions.renew(peer, &request.csr_pem).await.map(axum::Json).map_err(join_problem)
+}
+
+async fn challenge(
+    State(state): State<AppState>,
+    JsonBody(request): JsonBody<ChallengeRequest>,
+) -> Result<axum::Json<ChallengeReply>, Problem> {
+    let challenge = state.admissions.challenge(&request.device).map_err(join_problem)?;
+    Ok(axum::Json(ChallengeReply { challenge }))
+}
+
+async fn renew_expired(
+    State(state): State<AppState>,
+    JsonBody(request): JsonBody<ExpiredRenewal>,
+) -> Result<axum::Json<JoinReply>, Problem> {
+    state.admissions.renew_expired(&request).await.map(axum::Json).map_err(join_problem)
 }
 
 async fn metadata(

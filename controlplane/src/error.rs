@@ -70,6 +70,9 @@ pub enum PlaneError {
     /// The broker did not start.
     #[error(transparent)]
     Broker(#[from] crate::broker::BrokerError),
+    /// The makers' certificates cannot be used.
+    #[error(transparent)]
+    Vendor(#[from] crate::vendor::VendorError),
     /// Devices cannot be let in.
     #[error(transparent)]
     Join(#[from] crate::join::JoinError),

@@ -110,6 +110,6 @@ impl IntoPeer for PeerAddr {
 
 impl IntoPeer for SocketAddr {
     fn into_peer(self) -> PeerAddr {
-        PeerAddr { address: self, peer: None }
+        PeerAddr { address: self, peer: None, vendor: None }
     }
 }

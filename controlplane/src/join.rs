@@ -1,32 +1,49 @@
-//! Letting devices in: invitation, certificate, renewal. Invitations are stored as hashes and work once.
+//! Letting devices in: certificate, renewal, revocation. The invitations are made in `invite`.
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
-use pinnace_protocol::join::{JoinReply, JoinRequest, JoinToken};
+use pinnace_protocol::join::{JoinReply, JoinRequest};
 use pinnace_protocol::limits::{LABELS_MAX, TEXT_MAX_BYTES};
-use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use crate::ca::{CaError, CertificateAuthority, Identity, Peer};
 use crate::driver::{Clock, DriverError, DriverHandle, parse_key};
-use crate::limits::{DEVICES_MAX, TOKEN_LIFE_MAX_S, TOKEN_LIFE_S, TOKENS_MAX};
+use crate::limits::DEVICES_MAX;
+use crate::renewal::Challenges;
 use crate::revocation::{RevocationError, Revocations, revoked_serials};
-use crate::store::{Admission, Extra, Reader, StoreError};
+use crate::store::{Admission, AdmittedBy, Extra, Reader, StoreError};
+use crate::vendor::{VendorPeer, Vendors};
 
 /// Says why a device is not let in.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// The invitation does not exist, has ended, or was used.
-    #[error("the invitation is unknown, has ended, or was used\n  hint: make a new one with `pinnace device invite`")]
+    #[error(
+        "the invitation is unknown, has ended, was used up or withdrawn\n  hint: make a new one with `pinnace device invite`"
+    )]
     Token,
     /// The invitation is for another name.
     #[error("the invitation is for device `{0}` only\n  hint: join with that name, or make an invitation for yours")]
     OtherName(String),
+    /// The name is not on the invitation's list.
+    #[error(
+        "the invitation is not for device `{0}`\n  hint: its list was given with `--allow`; `pinnace device invitations ID` shows it"
+    )]
+    NotListed(DeviceId),
+    /// The serial number is not on the list.
+    #[error(
+        "no device with the serial number `{0}` is expected\n  hint: add it to the file of `pinnace up --vendor-serials`"
+    )]
+    Serial(String),
     /// The name is taken.
     #[error(
-        "there is a device `{0}` already\n  hint: take another name, or replace it with `pinnace device invite --device {0}`"
+        "there is a device `{0}` already\n  hint: take another name, or replace it with `pinnace device invite {0}`"
     )]
     Taken(DeviceId),
+    /// There is no such invitation, or it admits nobody any more.
+    #[error("there is no open invitation `{0}`\n  hint: `pinnace device invitations` lists them")]
+    NoInvitation(String),
     /// A field is not acceptable.
     #[error(
         "the request's field `{0}` is not acceptable\n  hint: look at its limits in the documentation, or update the older of the two sides"
@@ -59,35 +76,35 @@ impl From<DriverError> for JoinError {
     fn from(error: DriverError) -> Self {
         match error {
             DriverError::Token => Self::Token,
+            DriverError::Taken(device) => Self::Taken(device),
             other => Self::Driver(other),
         }
     }
 }
 
-/// `POST /v1/renew`, over TLS with the old certificate. Answered with a [`JoinReply`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RenewRequest {
-    /// Certificate signing request (P-256), PEM; names in it are ignored.
-    pub csr_pem: String,
-}
-
 /// The door.
 pub struct Admissions {
-    ca: CertificateAuthority,
-    tenant: TenantId,
-    clock: Clock,
-    driver: DriverHandle,
-    reader: Reader,
+    pub(crate) ca: CertificateAuthority,
+    pub(crate) tenant: TenantId,
+    pub(crate) clock: Clock,
+    pub(crate) driver: DriverHandle,
+    pub(crate) reader: Reader,
     revocations: Revocations,
     /// Where the anchor is, and what its bytes hash to: both go into every invitation.
-    anchor: (String, Digest),
+    pub(crate) anchor: (String, Digest),
     /// Devices that ever joined: read once, for it takes reading all of them.
     enrolled: OnceCell<AtomicI64>,
+    vendors: Option<Arc<Vendors>>,
+    /// For devices whose certificate has ended.
+    pub(crate) challenges: Challenges,
 }
 
 impl Admissions {
     /// Makes the door. `anchor` is the address that serves the anchor document, and the hash of that document.
-    pub const fn new(
+    ///
+    /// # Errors
+    /// [`JoinError::Random`] when the system gives no random bytes.
+    pub fn new(
         ca: CertificateAuthority,
         tenant: TenantId,
         clock: Clock,
@@ -95,37 +112,19 @@ impl Admissions {
         reader: Reader,
         revocations: Revocations,
         anchor: (String, Digest),
-    ) -> Self {
-        Self { ca, tenant, clock, driver, reader, revocations, anchor, enrolled: OnceCell::const_new() }
-    }
-
-    /// Makes an invitation. Returns it with its end, seconds since 1970; only its hash is kept.
-    ///
-    /// # Errors
-    /// [`JoinError::TooMany`] when too many are open.
-    pub async fn invite(&self, device: Option<DeviceId>, life_s: Option<u64>) -> Result<(JoinToken, u64), JoinError> {
-        let now = self.clock.unix_s();
-        let life_s = life_s.unwrap_or(TOKEN_LIFE_S);
-        if life_s == 0 || life_s > TOKEN_LIFE_MAX_S {
-            return Err(JoinError::Field("life_s"));
-        }
-        if self.reader.open_tokens(now).await? >= TOKENS_MAX {
-            return Err(JoinError::TooMany("open invitations"));
-        }
-        let mut secret = [0_u8; 32];
-        getrandom::fill(&mut secret).map_err(|e| JoinError::Random(e.to_string()))?;
-        let (url, anchor) = self.anchor.clone();
-        let token = JoinToken { url, secret: hex::encode(secret), anchor };
-        let expires = now.saturating_add(life_s);
-        let hash = token.secret_hash();
-        self.driver.write(Extra::Invite { hash, device, created: now, expires }).await?;
-        Ok((token, expires))
+        vendors: Option<Arc<Vendors>>,
+    ) -> Result<Self, JoinError> {
+        let (enrolled, challenges) = (OnceCell::const_new(), Challenges::new()?);
+        Ok(Self { ca, tenant, clock, driver, reader, revocations, anchor, enrolled, vendors, challenges })
     }
 
     /// Lets a device in and returns its certificate.
     ///
-    /// The invitation is used up in the same transaction that stores the device. A repeated request, equal to the last
-    /// byte, gets the same certificate again, so that a lost reply costs no invitation.
+    /// A use of the invitation is counted in the same transaction that stores the device. A repeated request, equal to
+    /// the last byte, gets the same certificate again, so that a lost reply costs no use.
+    ///
+    /// A name belongs to the report key that joined with it. Another key gets it only with an invitation for this very
+    /// name, of which one is open at a time: the newest.
     ///
     /// # Errors
     /// [`JoinError`]; nothing changed.
@@ -137,11 +136,17 @@ impl Admissions {
         let fingerprint = Digest::of(&serde_json::to_vec(request).unwrap_or_default()).to_hex();
         let token = self.reader.token(&hash).await?.filter(|t| t.expires > now).ok_or(JoinError::Token)?;
         let known = self.reader.enrolled_one(&request.device).await?;
-        if token.used_by.is_some() {
-            let same = token.request == Some(fingerprint) && token.used_by.as_deref() == Some(request.device.as_str());
-            let serial = known.filter(|_| same).map(|d| d.serial).ok_or(JoinError::Token)?;
-            let stored = self.reader.certificate(&serial).await?.filter(|c| c.revoked.is_none());
-            return Ok(self.reply(&request.device, stored.ok_or(JoinError::Token)?.pem));
+        if let Some(before) = self.reader.token_request(&hash, &request.device).await? {
+            if before == fingerprint {
+                return self.repeated(request).await?.ok_or(JoinError::Token);
+            }
+            return Err(if token.uses == 1 { JoinError::Token } else { JoinError::Taken(request.device.clone()) });
+        }
+        if !token.is_open(now) {
+            return Err(JoinError::Token);
+        }
+        if token.names > 0 && !self.reader.token_lists(&hash, &request.device).await? {
+            return Err(JoinError::NotListed(request.device.clone()));
         }
         match (&token.device, &known) {
             (Some(name), _) if name != request.device.as_str() => return Err(JoinError::OtherName(name.clone())),
@@ -150,24 +155,78 @@ impl Admissions {
             }
             (Some(_) | None, _) => {}
         }
+        let by = AdmittedBy::Token { hash: hash.clone() };
+        let admitted = self.let_in(request, by, &fingerprint, token.device.is_some(), known.is_some()).await;
+        match admitted {
+            Ok(reply) => Ok(reply),
+            Err(refused) => {
+                // The same request may have come twice at once.
+                let same = self.reader.token_request(&hash, &request.device).await? == Some(fingerprint);
+                let repeated = if same { self.repeated(request).await? } else { None };
+                repeated.ok_or(refused)
+            }
+        }
+    }
+
+    /// Lets a device in that showed its maker's certificate, whose chain was verified, and returns its own.
+    ///
+    /// A serial number joins once. A repeated request, equal to the last byte, gets the same certificate again.
+    ///
+    /// # Errors
+    /// [`JoinError`]; nothing changed.
+    pub async fn join_by_vendor(&self, vendor: &VendorPeer, request: &JoinRequest) -> Result<JoinReply, JoinError> {
+        check_fields(request)?;
+        if !request.secret.is_empty() {
+            return Err(JoinError::Field("secret"));
+        }
+        if !self.vendors.as_ref().is_some_and(|vendors| vendors.admits(&vendor.serial)) {
+            return Err(JoinError::Serial(vendor.serial.clone()));
+        }
+        let issuer = vendor.issuer.to_hex();
+        // A struct of strings always serialises.
+        let fingerprint = Digest::of(&serde_json::to_vec(request).unwrap_or_default()).to_hex();
+        let used = || DriverError::SerialUsed(vendor.serial.clone());
+        if let Some(before) = self.reader.vendor_request(&issuer, &vendor.serial).await? {
+            let repeated = if before == fingerprint { self.repeated(request).await? } else { None };
+            return repeated.ok_or_else(|| JoinError::from(used()));
+        }
+        let known = self.reader.enrolled_one(&request.device).await?;
+        if known.as_ref().is_some_and(|known| known.report_key != request.report_key) {
+            return Err(JoinError::Taken(request.device.clone()));
+        }
+        let by = AdmittedBy::Vendor { issuer, serial: vendor.serial.clone() };
+        self.let_in(request, by, &fingerprint, false, known.is_some()).await
+    }
+
+    /// Issues a certificate and makes the device one of the fleet's.
+    async fn let_in(
+        &self,
+        request: &JoinRequest,
+        by: AdmittedBy,
+        fingerprint: &str,
+        replaces: bool,
+        is_known: bool,
+    ) -> Result<JoinReply, JoinError> {
+        let now = self.clock.unix_s();
         let enrolled = self.enrolled().await?;
-        if known.is_none() && enrolled.load(Ordering::Relaxed) >= DEVICES_MAX {
+        if !is_known && enrolled.load(Ordering::Relaxed) >= DEVICES_MAX {
             return Err(JoinError::TooMany("devices"));
         }
         let issued = self.ca.issue_device(&request.csr_pem, &self.tenant, &request.device, now)?;
         let admission = Admission {
             device: request.device.clone(),
-            token: hash,
-            request: fingerprint,
+            by,
+            request: fingerprint.to_owned(),
             report_key: request.report_key.clone(),
             device_profile: request.device_profile.clone(),
             serial: issued.serial.to_string(),
             not_after: issued.not_after,
             pem: issued.certificate_pem.clone(),
             now,
+            replaces,
         };
         self.driver.admit(admission, request.labels.clone()).await?;
-        if known.is_some() {
+        if is_known {
             self.refresh_or_log().await?;
         } else {
             enrolled.fetch_add(1, Ordering::Relaxed);
@@ -187,12 +246,17 @@ impl Admissions {
         if *tenant != self.tenant || self.reader.enrolled_one(device).await?.is_none() {
             return Err(JoinError::Renew("this control plane does not know the device"));
         }
-        let issued = self.ca.issue_device(csr_pem, tenant, device, self.clock.unix_s())?;
+        self.issue_anew(device, &peer.serial.to_string(), csr_pem).await
+    }
+
+    /// Gives a device a new certificate in place of the one numbered `old`.
+    pub(crate) async fn issue_anew(&self, device: &DeviceId, old: &str, csr_pem: &str) -> Result<JoinReply, JoinError> {
+        let issued = self.ca.issue_device(csr_pem, &self.tenant, device, self.clock.unix_s())?;
         let pem = issued.certificate_pem.clone();
         let (serial, not_after) = (issued.serial.to_string(), issued.not_after);
         self.driver.write(Extra::Renew { device: device.clone(), serial, not_after, pem }).await?;
         // Revoked while the new one was written: then it is void too.
-        if self.reader.certificate(&peer.serial.to_string()).await?.is_some_and(|old| old.revoked.is_some()) {
+        if self.reader.certificate(old).await?.is_some_and(|old| old.revoked.is_some()) {
             self.revoke(device).await?;
             return Err(JoinError::Renew("it was revoked"));
         }
@@ -247,11 +311,19 @@ impl Admissions {
         &self.revocations
     }
 
+    /// Returns the answer of a join that was done, unless its certificate was revoked or another device has the name.
+    async fn repeated(&self, request: &JoinRequest) -> Result<Option<JoinReply>, StoreError> {
+        let known = self.reader.enrolled_one(&request.device).await?;
+        let Some(known) = known.filter(|d| d.report_key == request.report_key) else { return Ok(None) };
+        let stored = self.reader.certificate(&known.serial).await?.filter(|c| c.revoked.is_none());
+        Ok(stored.map(|c| self.reply(&request.device, c.pem)))
+    }
+
     async fn enrolled(&self) -> Result<&AtomicI64, StoreError> {
         self.enrolled.get_or_try_init(|| async { Ok(AtomicI64::new(self.reader.enrolled_count().await?)) }).await
     }
 
-    fn reply(&self, device: &DeviceId, certificate_pem: String) -> JoinReply {
+    pub(crate) fn reply(&self, device: &DeviceId, certificate_pem: String) -> JoinReply {
         JoinReply { tenant: self.tenant.clone(), device: device.clone(), certificate_pem }
     }
 }

@@ -83,6 +83,24 @@ pub const TOKEN_LIFE_S: u64 = 24 * 3_600;
 pub const TOKEN_LIFE_MAX_S: u64 = 90 * 24 * 3_600;
 /// Tokens alive at once.
 pub const TOKENS_MAX: i64 = 10_000;
+/// Seconds in which a device must answer a challenge for a new certificate.
+pub const CHALLENGE_LIFE_S: u64 = 300;
+/// Challenges answered within that time, kept so that none is answered twice: every device of the largest fleet once.
+pub const CHALLENGES_USED_MAX: usize = 32_768;
+/// Devices that one invitation may admit.
+pub const TOKEN_USES_MAX: u64 = 10_000;
+/// Names on one invitation's list: as JSON within [`API_BODY_MAX_BYTES`].
+pub const TOKEN_NAMES_MAX: usize = 10_000;
+/// Names on the lists of all invitations together.
+pub const LISTED_NAMES_MAX: i64 = 100_000;
+/// Digits of an invitation's id, which is the beginning of the hash of its secret.
+pub const TOKEN_ID_DIGITS: usize = 16;
+/// Trust anchors of makers of devices.
+pub const VENDOR_ANCHORS_MAX: usize = 16;
+/// Serial numbers on the list of those that may join by their maker's certificate.
+pub const VENDOR_SERIALS_MAX: usize = 100_000;
+/// Characters of a device's serial number.
+pub const SERIAL_MAX_CHARS: usize = 64;
 /// Devices of one plane.
 pub const DEVICES_MAX: i64 = 30_000;
 

@@ -32,7 +32,8 @@ use crate::registry::{DIRECTOR, DirectorRoots, IMAGE, Published, Registry};
 use crate::revocation::Revocations;
 use crate::state::{AppState, Inner};
 use crate::store::{self, Extra, Reader, StoreError, Writer};
-use crate::tls::{self, ClientAuth, DenyList, TlsListener};
+use crate::tls::{self, ClientAuth, DenyList, HandshakeLimits, TlsListener};
+use crate::vendor::{VendorConfig, Vendors};
 use crate::{api, device_api, http, limits};
 
 /// Where the broker is.
@@ -67,6 +68,8 @@ pub struct Config {
     pub tenant: TenantId,
     /// The host name or address that devices use; needed when listening on all addresses.
     pub public_host: Option<String>,
+    /// Makers whose devices may join by their certificates.
+    pub vendors: Option<VendorConfig>,
     /// What the steward is told once: how windows become intervals.
     pub steward: StewardConfig,
 }
@@ -82,6 +85,7 @@ impl Config {
             mqtt: Mqtt::Embedded { addr },
             tenant,
             public_host: None,
+            vendors: None,
             steward: StewardConfig::default(),
         }
     }
@@ -147,7 +151,13 @@ impl ControlPlane {
             Mqtt::External { .. } => (None, None),
         };
         let listen = remembered(&mut writer, "https", config.https_addr).await?;
-        let https = TlsListener::bind(listen, tls(ClientAuth::Optional)?, deny.clone())
+        let vendors = config.vendors.as_ref().map(|v| Vendors::new(v, ca.certificate_pem())).transpose()?.map(Arc::new);
+        let https_tls = match &vendors {
+            None => tls(ClientAuth::Optional)?,
+            Some(vendors) => tls::server_config_with(vendors.verifier(), &server)?,
+        };
+        let limits = HandshakeLimits::default();
+        let https = TlsListener::bind_for_vendors(listen, https_tls, deny.clone(), limits, vendors.clone())
             .await
             .map_err(|source| PlaneError::Listen { address: listen, source })?;
         let https_addr = https.local_address();
@@ -198,7 +208,8 @@ impl ControlPlane {
             reader.clone(),
             revocations,
             (places.http_url.clone(), Digest::of(&anchor)),
-        );
+            vendors,
+        )?;
         admissions.refresh_or_log().await?;
         let admin_token = datadir::admin_token(&dir)?;
         let link = LinkConfig {
@@ -259,6 +270,11 @@ impl Handle {
     /// Returns the address of operators' API and dashboard, e.g. `http://127.0.0.1:7878`.
     pub fn url(&self) -> String {
         format!("http://{}", self.http_addr)
+    }
+
+    /// Returns the SHA-256 of the trust anchor, as devices without a token must know it.
+    pub fn anchor_hash(&self) -> Digest {
+        Digest::of(&self.state.anchor)
     }
 
     /// Returns what the APIs work on, for programs that run a plane inside themselves.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +26,7 @@ use crate::broker::limits::{
     ACCEPT_BACKLOG, ACCEPT_RETRY_MS, HANDSHAKE_GRACE_MS, HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX,
 };
 use crate::ca::{IssuedWithKey, Peer, Serial};
+use crate::vendor::{VendorPeer, Vendors};
 
 /// Says why TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +87,17 @@ pub fn server_config(
         ClientAuth::Required => verifier.build()?,
         ClientAuth::Optional => verifier.allow_unauthenticated().build()?,
     };
+    server_config_with(verifier, server)
+}
+
+/// Returns how a server speaks TLS whose clients are judged by `verifier`.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn server_config_with(
+    verifier: Arc<dyn ClientCertVerifier>,
+    server: &IssuedWithKey,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
@@ -153,8 +166,10 @@ impl DenyList {
 pub struct PeerAddr {
     /// The remote address.
     pub address: SocketAddr,
-    /// What its verified certificate says; `None` when it showed none.
+    /// What its verified certificate says; `None` when it showed none, or a maker's.
     pub peer: Option<Peer>,
+    /// What its maker's certificate says, when it showed one.
+    pub vendor: Option<VendorPeer>,
 }
 
 /// What strangers may cost before they have shown who they are.
@@ -209,10 +224,25 @@ impl TlsListener {
         deny: DenyList,
         limits: HandshakeLimits,
     ) -> io::Result<Self> {
+        Self::bind_for_vendors(address, config, deny, limits, None).await
+    }
+
+    /// Listens on `address`; clients may also show a certificate of these makers, if `config` lets them in.
+    ///
+    /// # Errors
+    /// The system's error when the address cannot be used.
+    pub async fn bind_for_vendors(
+        address: SocketAddr,
+        config: Arc<ServerConfig>,
+        deny: DenyList,
+        limits: HandshakeLimits,
+        vendors: Option<Arc<Vendors>>,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let local = listener.local_addr()?;
         let (sender, ready) = mpsc::channel(ACCEPT_BACKLOG);
-        let acceptor = tokio::spawn(accept_all(listener, TlsAcceptor::from(config), deny, limits, sender));
+        let acceptor =
+            tokio::spawn(accept_all(listener, TlsAcceptor::from(config), Doormen { deny, vendors }, limits, sender));
         Ok(Self { local, ready, acceptor })
     }
 
@@ -246,7 +276,7 @@ impl axum::serve::Listener for TlsListener {
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
-        Ok(PeerAddr { address: self.local, peer: None })
+        Ok(PeerAddr { address: self.local, peer: None, vendor: None })
     }
 }
 
@@ -254,6 +284,13 @@ impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, TlsL
     fn connect_info(stream: axum::serve::IncomingStream<'_, TlsListener>) -> Self {
         stream.remote_addr().clone()
     }
+}
+
+/// What a certificate is held against once its chain was verified.
+#[derive(Clone)]
+struct Doormen {
+    deny: DenyList,
+    vendors: Option<Arc<Vendors>>,
 }
 
 struct Handshake {
@@ -264,7 +301,7 @@ struct Handshake {
 async fn accept_all(
     listener: TcpListener,
     acceptor: TlsAcceptor,
-    deny: DenyList,
+    doormen: Doormen,
     limits: HandshakeLimits,
     ready: mpsc::Sender<(TlsStream<TcpStream>, PeerAddr)>,
 ) {
@@ -279,9 +316,9 @@ async fn accept_all(
             }
         };
         pending.make_room(limits).await;
-        let (acceptor, deny, ready) = (acceptor.clone(), deny.clone(), ready.clone());
+        let (acceptor, doormen, ready) = (acceptor.clone(), doormen.clone(), ready.clone());
         let task = tokio::spawn(async move {
-            match handshake(stream, address, &acceptor, &deny, limits.timeout).await {
+            match handshake(stream, address, &acceptor, &doormen, limits.timeout).await {
                 // The receiver is gone only when the listener is.
                 Ok(connection) => drop(ready.send(connection).await),
                 Err(reason) => tracing::debug!(%address, %reason, "a connection was refused"),
@@ -326,7 +363,7 @@ async fn handshake(
     stream: TcpStream,
     address: SocketAddr,
     acceptor: &TlsAcceptor,
-    deny: &DenyList,
+    doormen: &Doormen,
     limit: Duration,
 ) -> Result<(TlsStream<TcpStream>, PeerAddr), String> {
     stream.set_nodelay(true).map_err(|e| e.to_string())?;
@@ -335,11 +372,16 @@ async fn handshake(
         .map_err(|_| format!("no TLS handshake within {} ms", limit.as_millis()))?
         .map_err(|e| e.to_string())?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    if let (Some(certificate), Some(vendors)) = (certificate, &doormen.vendors)
+        && let Some(vendor) = vendors.peer(certificate)?
+    {
+        return Ok((stream, PeerAddr { address, peer: None, vendor: Some(vendor) }));
+    }
     let peer = certificate.map(|c| Peer::from_certificate(c)).transpose().map_err(|e| e.to_string())?;
     match &peer {
-        Some(peer) if deny.contains(&peer.serial) => {
+        Some(peer) if doormen.deny.contains(&peer.serial) => {
             Err(format!("the certificate {} of {} was revoked", peer.serial, peer.identity))
         }
-        _ => Ok((stream, PeerAddr { address, peer })),
+        _ => Ok((stream, PeerAddr { address, peer, vendor: None })),
     }
 }

@@ -43,7 +43,7 @@ async fn a_taken_name_needs_an_invitation_of_its_own() {
     let (request, _, _) = join_request(&token, "station-1");
     let (status, problem) = post_join(&old.anchor, &request).await;
     assert_eq!(status, StatusCode::CONFLICT, "{problem}");
-    assert!(problem["hint"].as_str().unwrap().contains("--device station-1"), "{problem}");
+    assert!(problem["hint"].as_str().unwrap().contains("device invite station-1"), "{problem}");
 
     let (_, reply) = plane.post("/v1/invites", json!({ "device": "station-1" })).await;
     let token = JoinToken::parse(reply["token"].as_str().unwrap()).unwrap();

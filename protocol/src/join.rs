@@ -16,8 +16,18 @@ use crate::ids::{DeviceId, Digest, TenantId};
 pub const ANCHOR_PATH: &str = "/v1/anchor";
 /// Path of the join request on the plane's device address (HTTPS).
 pub const JOIN_PATH: &str = "/v1/join";
+/// Path of the join request of a device that shows its maker's certificate in the handshake, instead of a token's secret.
+pub const VENDOR_JOIN_PATH: &str = "/v1/join/vendor";
 /// Path of the certificate renewal on the plane's device address (HTTPS, with the old certificate).
 pub const RENEW_PATH: &str = "/v1/renew";
+/// Path where a device without a valid certificate gets a challenge (HTTPS, without a certificate).
+pub const CHALLENGE_PATH: &str = "/v1/renew/challenge";
+/// Path where it gets a certificate for the answer, signed with its report key (HTTPS, without a certificate).
+pub const RENEW_EXPIRED_PATH: &str = "/v1/renew/expired";
+/// What seals a [`Renewal`]: no topic has this name, so no message can be taken for one.
+pub const RENEWAL_KIND: &str = "renewal";
+/// Days after its end that a certificate can still be renewed with the report key.
+pub const EXPIRED_RENEWABLE_DAYS: u64 = 90;
 /// Prefix of image-repository metadata on the plane's device address; the TUF file name follows.
 pub const METADATA_PATH: &str = "/repo/metadata/";
 /// Prefix of image-repository targets on the plane's device address; `<sha256>.<target path>` follows.
@@ -126,7 +136,7 @@ impl Anchor {
 /// What a device sends once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinRequest {
-    /// The token's secret.
+    /// The token's secret; empty for a device that shows its maker's certificate.
     pub secret: String,
     /// The name it would like; the plane may refuse a name that is taken.
     pub device: DeviceId,
@@ -151,9 +161,88 @@ pub struct JoinReply {
     pub certificate_pem: String,
 }
 
+/// `POST` [`RENEW_PATH`], over TLS with the old certificate. Answered with a [`JoinReply`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewRequest {
+    /// Certificate signing request (P-256), PEM; names in it are ignored.
+    pub csr_pem: String,
+}
+
+/// `POST` [`CHALLENGE_PATH`]: a device that wants to prove itself by its report key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChallengeRequest {
+    /// Its name.
+    pub device: DeviceId,
+}
+
+/// Its answer. The device's clock may be anything, so freshness comes from the plane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChallengeReply {
+    /// To be repeated as it is, once, within minutes.
+    pub challenge: String,
+}
+
+/// What the report key signs for a new certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// The plane's challenge.
+    pub challenge: String,
+    /// Certificate signing request (P-256), PEM; names in it are ignored.
+    pub csr_pem: String,
+}
+
+/// `POST` [`RENEW_EXPIRED_PATH`]. Answered with a [`JoinReply`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpiredRenewal {
+    /// The device's name.
+    pub device: DeviceId,
+    /// A [`Renewal`] sealed as [`RENEWAL_KIND`] by [`crate::message::seal`], base64.
+    pub sealed: String,
+}
+
+impl ExpiredRenewal {
+    /// Returns the request for `renewal`, signed with the device's report key.
+    ///
+    /// # Errors
+    /// [`crate::cbor::CborError`] when it cannot be encoded; two texts always can.
+    pub fn seal(
+        key: &crate::message::ReportKey,
+        tenant: &TenantId,
+        device: &DeviceId,
+        renewal: &Renewal,
+    ) -> Result<Self, crate::cbor::CborError> {
+        let sealed = crate::message::seal(key, tenant, device, RENEWAL_KIND, renewal)?;
+        Ok(Self { device: device.clone(), sealed: BASE64.encode(sealed) })
+    }
+
+    /// Returns what was signed; `None` when it was not signed by this device's key for this tenant.
+    pub fn open(&self, key: &ed25519_dalek::VerifyingKey, tenant: &TenantId) -> Option<Renewal> {
+        let sealed = BASE64.decode(&self.sealed).ok()?;
+        crate::message::open(key, tenant, &self.device, RENEWAL_KIND, &sealed).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_renewal_is_of_one_key_one_device_one_tenant_and_no_other_message() {
+        let key = crate::message::ReportKey::from_bytes(&[3; 32]);
+        let (acme, other) = (TenantId::parse("acme").unwrap(), TenantId::parse("other").unwrap());
+        let (a, b) = (DeviceId::parse("a").unwrap(), DeviceId::parse("b").unwrap());
+        let renewal = Renewal { challenge: "c".into(), csr_pem: "p".into() };
+        let sealed = ExpiredRenewal::seal(&key, &acme, &a, &renewal).unwrap();
+        let public = key.verifying_key();
+        assert_eq!(sealed.open(&public, &acme), Some(renewal.clone()));
+        assert_eq!(sealed.open(&public, &other), None);
+        assert_eq!(ExpiredRenewal { device: b, ..sealed.clone() }.open(&public, &acme), None);
+        let stranger = crate::message::ReportKey::from_bytes(&[4; 32]).verifying_key();
+        assert_eq!(sealed.open(&stranger, &acme), None);
+        let report = crate::message::seal(&key, &acme, &a, "report", &renewal).unwrap();
+        assert_eq!(ExpiredRenewal { device: a, sealed: BASE64.encode(report) }.open(&public, &acme), None);
+        assert_eq!(ExpiredRenewal { sealed: "%".into(), ..sealed }.open(&public, &acme), None);
+    }
 
     #[test]
     fn tokens_read_back_and_damage_is_noticed() {

@@ -81,9 +81,7 @@ impl Coverage {
     pub fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         for kind in [FaultKind::PowerCut, FaultKind::Crash, FaultKind::Offline] {
-            let is_due = |phase: &&&str| {
-                **phase != INSTANT && (kind != FaultKind::Offline || **phase != WITHOUT_LINK)
-            };
+            let is_due = |phase: &&&str| **phase != INSTANT && (kind != FaultKind::Offline || **phase != WITHOUT_LINK);
             let phases = PHASES.iter().filter(is_due).filter(|phase| self.by_phase(kind, phase) == 0);
             missing.extend(phases.map(|phase| format!("{} while a device is {phase}", kind.as_str())));
         }

@@ -329,6 +329,11 @@ impl World {
         for device in devices.iter().filter(|d| !d.destroyed) {
             let found = env.checks.closed.compare(device.index, &env.checks.counted, grace_from);
             found.map_err(|sentence| (Check::L2, Node::Device(device.index), sentence))?;
+            let known = self.plane.steward().and_then(|steward| steward.known(&device.id));
+            if let Some(cloned) = known.and_then(|known| known.cloned.as_ref()) {
+                let sentence = format!("it exists once and is taken for two: {}", cloned.why);
+                return Err((Check::L2, Node::Device(device.index), sentence));
+            }
         }
         Ok(())
     }

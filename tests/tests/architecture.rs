@@ -165,7 +165,7 @@ fn the_two_commands_of_the_readme_exist() {
 #[test]
 fn every_test_that_the_list_of_attacks_names_is_there() {
     let mut files = Vec::new();
-    for folder in ["protocol", "agent", "controlplane", "tests"] {
+    for folder in ["protocol", "agent", "controlplane", "cli", "simulator", "tests"] {
         sources(&source_root().join(folder), &mut files);
     }
     let all: String = files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();

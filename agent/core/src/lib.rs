@@ -6,7 +6,8 @@
 //!
 //! One file, one role: [`api`] the contract, `state` what is remembered, `recover` the start, `assign` the
 //! director's word, `image` the look-up, `fetch` the chunks, `install` the candidate's way, `trial` the verdict,
-//! `outbox` the windows, `report` what the plane is told, [`log`] every turn on record.
+//! `outbox` the windows, `report` what the plane is told, [`renewal`] when a new certificate is due, [`log`] every
+//! turn on record.
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
@@ -22,6 +23,7 @@ pub mod limits;
 pub mod log;
 mod outbox;
 mod recover;
+pub mod renewal;
 mod report;
 mod state;
 mod trial;

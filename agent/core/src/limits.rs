@@ -59,3 +59,9 @@ pub const EVENT_PAYLOADS_MAX: usize = 32 * 1024;
 pub const GENERATION_STEP_MAX: u64 = 1 << 32;
 /// Generations up to this one are free to jump to: a device that lost its pointers meets a plane that is far ahead.
 pub const GENERATION_FREE_MAX: u64 = 1 << 52;
+/// Milliseconds before a new certificate is asked for again; doubles up to [`RENEWAL_BACKOFF_MAX_MS`], half of it random.
+pub const RENEWAL_BACKOFF_MS: u64 = 20_000;
+/// Milliseconds between two requests for a certificate at most: a plane that refuses is asked four times a day.
+pub const RENEWAL_BACKOFF_MAX_MS: u64 = 6 * 3_600_000;
+/// Milliseconds that the link is down before the certificate is suspected, whatever the clock says.
+pub const RENEWAL_LINK_DOWN_MS: u64 = 10 * 60_000;

@@ -1,10 +1,13 @@
 //! `pinnace device`: who is in the fleet, what they run and why.
-use pinnace_controlplane::api::types::SetLabels;
+use pinnace_controlplane::api::types::{
+    Invitation, InvitationDetail, InvitationState, InviteRequest, InvitedDevice, SetLabels,
+};
 use pinnace_protocol::ids::DeviceId;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::args::{DeviceCommand, Format};
+use super::names;
+use crate::args::{DeviceCommand, Format, Plane};
 use crate::client::Client;
 use crate::output::{self, Failure, line};
 
@@ -41,17 +44,36 @@ pub async fn run(command: DeviceCommand) -> Result<(), Failure> {
                 ));
             }
         }
-        DeviceCommand::Invite { device, life, plane } => {
+        DeviceCommand::Invite { device, uses, allow, life, plane } => {
             let device = device.map(|d| DeviceId::parse(&d)).transpose()?;
-            let reply = Client::new(&plane)?.invite(device, life).await?;
+            let allow = allow.map(|text| names::read(&text)).transpose()?.unwrap_or_default();
+            let request = InviteRequest { device, life_s: life, uses, allow };
+            let reply = Client::new(&plane)?.invite(&request).await?;
             if plane.output == Format::Json {
-                output::json(&serde_json::json!({ "token": reply.token, "expires": reply.expires }));
+                output::json(&serde_json::json!({ "token": reply.token, "expires": reply.expires, "id": reply.id }));
                 return Ok(());
             }
             line(&reply.token);
-            line(
-                "On the device: pinnace-agent join --device NAME <token>, then pinnace-agent run. The token works once.",
-            );
+            let times = match request.uses.unwrap_or(request.allow.len().max(1) as u64) {
+                1 => "once".to_owned(),
+                n => format!("for {n} devices"),
+            };
+            line(format!(
+                "On the device: pinnace-agent join --device NAME <token>, then pinnace-agent run. The token works \
+                 {times}. To withdraw it: pinnace device uninvite {}",
+                reply.id
+            ));
+        }
+        DeviceCommand::Invitations { id: None, plane } => invitations(&plane).await?,
+        DeviceCommand::Invitations { id: Some(id), plane } => invitation(&id, &plane).await?,
+        DeviceCommand::Uninvite { id, plane } => {
+            Client::new(&plane)?.delete(&format!("/v1/invites/{id}")).await?;
+            line(format!("Invitation {id} admits nobody any more."));
+        }
+        DeviceCommand::Release { device, plane } => {
+            let device = DeviceId::parse(&device)?;
+            Client::new(&plane)?.send(Method::POST, &format!("/v1/devices/{device}/release"), &()).await?;
+            line(format!("{device} is one device again; `pinnace device show {device}` says how it stands."));
         }
         DeviceCommand::Revoke { device, plane } => {
             let device = DeviceId::parse(&device)?;
@@ -74,6 +96,49 @@ pub async fn run(command: DeviceCommand) -> Result<(), Failure> {
     Ok(())
 }
 
+async fn invitations(plane: &Plane) -> Result<(), Failure> {
+    let list = Client::new(plane)?.get("/v1/invites").await?;
+    if plane.output == Format::Json {
+        output::json(&list);
+        return Ok(());
+    }
+    let list: Vec<Invitation> = serde_json::from_value(list)?;
+    let row = |i: Invitation| {
+        let whom = match (i.device, i.names) {
+            (Some(device), _) => device,
+            (None, 0) => "any".to_owned(),
+            (None, n) => format!("{n} listed"),
+        };
+        let state = match i.state {
+            InvitationState::Open => "open",
+            InvitationState::Used => "used",
+            InvitationState::Ended => "ended",
+            InvitationState::Withdrawn => "withdrawn",
+        };
+        let until = output::date(i.expires);
+        vec![i.id, state.to_owned(), whom, format!("{} of {}", i.used, i.uses), until]
+    };
+    output::table(
+        &["id", "state", "admits", "joined", "until (UTC)"],
+        list.into_iter().map(row).collect(),
+        "No invitations. Next: pinnace device invite",
+    );
+    Ok(())
+}
+
+async fn invitation(id: &str, plane: &Plane) -> Result<(), Failure> {
+    let detail = Client::new(plane)?.get(&format!("/v1/invites/{id}")).await?;
+    if plane.output == Format::Json {
+        output::json(&detail);
+        return Ok(());
+    }
+    let detail: InvitationDetail = serde_json::from_value(detail)?;
+    let row = |d: InvitedDevice| vec![d.device, d.joined.map_or_else(|| "-".to_owned(), output::date)];
+    let rows = detail.devices.into_iter().map(row).collect();
+    output::table(&["device", "joined (UTC)"], rows, "It admitted nobody yet, and any name may use it.");
+    Ok(())
+}
+
 /// Returns a bundle in JSON as `family/vN`, or a dash.
 pub fn bundle_text(value: &Value) -> String {
     match (value["family"].as_str(), value["version"].as_u64()) {
@@ -85,6 +150,7 @@ pub fn bundle_text(value: &Value) -> String {
 fn row(d: &Value, now: u64) -> Vec<String> {
     let text = |key: &str| d[key].as_str().unwrap_or("-").to_string();
     let phase = match d["failure"]["text"].as_str() {
+        _ if d["cloned"] == true => "quarantined: cloned".to_owned(),
         Some(why) => format!("{} ({why})", text("phase")),
         None => text("phase"),
     };

@@ -7,6 +7,7 @@ pub mod drift;
 pub mod events;
 pub mod export;
 pub mod keys;
+mod names;
 pub mod publish;
 pub mod rollout;
 pub mod train;

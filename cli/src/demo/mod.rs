@@ -230,7 +230,7 @@ impl Demo {
     async fn start_stations(&mut self, client: &Client, data: &Path) -> Result<(), Failure> {
         for index in 0..self.devices {
             let name = format!("station-{}", index + 1);
-            let invite = client.invite(Some(DeviceId::parse(&name)?), None).await?;
+            let invite = client.invite_one(DeviceId::parse(&name)?).await?;
             let rate = f64::from(DAYS_PER_SECOND) / f64::from(self.devices);
             let text = |s: &str| s.to_string();
             let args = [

@@ -156,7 +156,9 @@ impl Story {
             | EventKind::DeviceFailed
             | EventKind::WindowRejected
             | EventKind::RetrainWanted
-            | EventKind::KeysChanged => true,
+            | EventKind::KeysChanged
+            | EventKind::DeviceCloned
+            | EventKind::DeviceReleased => true,
             // One line an interval would drown the rest: told when other features drift than before.
             EventKind::Drift => {
                 let words: String = event.text.chars().filter(|c| c.is_alphabetic()).collect();

@@ -95,7 +95,7 @@ pub async fn join(
 }
 
 async fn invite(client: &Client, name: &DeviceId) -> Result<JoinToken, Failure> {
-    Ok(JoinToken::parse(&client.invite(Some(name.clone()), None).await?.token)?)
+    Ok(JoinToken::parse(&client.invite_one(name.clone()).await?.token)?)
 }
 
 /// What all devices need to join.

@@ -70,7 +70,8 @@ impl Mould {
 
     fn device(&self, index: u32, member: &Member) -> Result<(Shell, mpsc::Receiver<LinkEvent>), Failure> {
         let Settings { heartbeat, failing, .. } = self.shared.settings;
-        let tls = http::tls_config(&self.anchor.ca_pem, Some((&member.cert_pem, &member.key_pem)))?;
+        let identity = http::ClientIdentity::new(&member.cert_pem, &member.key_pem)?;
+        let tls = http::tls_config(&self.anchor.ca_pem, Some(identity))?;
         let mut random = [0; 24];
         getrandom::fill(&mut random)
             .map_err(|e| Failure::error(format!("the system gives no random bytes: {e}\n  hint: check the kernel")))?;

@@ -24,6 +24,8 @@ impl Steward {
             Some(device) => {
                 device.device_profile = device_profile.into();
                 device.declared = bounded(labels);
+                // Whoever joined has the operator's invitation, and mostly new keys.
+                device.trust_again();
                 format!("{id} ({device_profile}) joined again.")
             }
             None if full => {
@@ -37,13 +39,16 @@ impl Steward {
             }
         };
         turn.devices.insert(id.clone());
+        self.forget_prints(turn, id);
         self.record(turn, Entry::new(EventKind::DeviceJoined, text).device(id));
         self.enrol_late(turn, id, true);
     }
 
     pub(crate) fn on_hello(&mut self, turn: &mut Turn, id: &DeviceId, hello: &Hello) {
         let now_ms = turn.now_ms;
-        if !self.devices.get_mut(id).is_some_and(|d| d.hear_hello(hello, now_ms)) {
+        let is_heard = self.devices.get_mut(id).is_some_and(|d| d.hear_hello(hello, now_ms));
+        self.contradiction(turn, id, hello);
+        if !is_heard {
             // Unknown, or older than a hello already answered: its nonce is no longer the device's.
             self.refused += 1;
             return;
@@ -60,6 +65,20 @@ impl Steward {
         if let Some(device) = self.devices.get(id) {
             let (nonce, assignment) = (device.nonce.clone(), self.assignment(device));
             turn.then.push(Effect::Reassert { device: id.clone(), nonce, assignment });
+        }
+    }
+
+    /// A hello of the present ledger says something about who says it, also when it comes too late to be answered.
+    fn contradiction(&mut self, turn: &mut Turn, id: &DeviceId, hello: &Hello) {
+        let present = |d: &&mut Device| d.epoch() == Some(hello.counter.epoch);
+        let Some(device) = self.devices.get_mut(id).filter(present) else { return };
+        let before = device.present.clone();
+        let found = device.present.hello(&hello.counter, &hello.nonce);
+        if device.present != before {
+            turn.devices.insert(id.clone());
+        }
+        if let Some(why) = found {
+            self.quarantine_clone(turn, id, why);
         }
     }
 
@@ -181,7 +200,10 @@ impl Steward {
 
     /// Gives a device without a target what the newest completed rollout for it brought.
     pub(crate) fn give_baseline(&mut self, turn: &mut Turn, id: &DeviceId) {
-        let Some(device) = self.devices.get(id).filter(|d| d.target.is_none() && d.seen_at_ms > 0) else { return };
+        let Some(device) = self.devices.get(id).filter(|d| d.target.is_none() && d.seen_at_ms > 0 && !d.is_cloned())
+        else {
+            return;
+        };
         let Some((bundle, trial)) = self.baseline(device, turn.now_ms) else { return };
         if device.runs() == Some(&bundle) {
             if let Some(device) = self.devices.get_mut(id) {

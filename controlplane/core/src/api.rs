@@ -95,6 +95,8 @@ pub enum Command {
         /// Why, in the person's words.
         reason: String,
     },
+    /// Takes a device that was found to exist twice for one again.
+    Release(DeviceId),
     /// Replaces the operator's labels of a device; they win over what the device says of itself.
     SetLabels {
         /// Which device.
@@ -240,6 +242,9 @@ pub enum Refusal {
     /// No such device.
     #[error("there is no device {0}\n  hint: `pinnace device ls` lists them")]
     UnknownDevice(DeviceId),
+    /// The device is not quarantined.
+    #[error("device {0} is not quarantined\n  hint: `pinnace device show {0}` says how it stands")]
+    NotQuarantined(DeviceId),
     /// The policy cannot work.
     #[error(transparent)]
     Policy(#[from] crate::policy::PolicyError),

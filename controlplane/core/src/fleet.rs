@@ -7,6 +7,8 @@ use pinnace_protocol::manifest::TrialPolicy;
 use pinnace_protocol::message::{Counter, Failure, Health, Hello, Phase, Report, Running, TrialStats};
 use serde::{Deserialize, Serialize};
 
+use crate::clone::{self, Cloned};
+
 /// What a device should run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
@@ -88,6 +90,12 @@ pub struct Device {
     /// The newest messages of earlier ledger epochs.
     #[serde(default)]
     pub heard: Vec<Heard>,
+    /// What a second copy of the device would contradict.
+    #[serde(default)]
+    pub present: clone::Heard,
+    /// Why it is taken for two copies of one, if it is.
+    #[serde(default)]
+    pub cloned: Option<Cloned>,
 }
 
 /// Counters of the newest messages of one ledger epoch.
@@ -129,6 +137,8 @@ impl Device {
             quarantine: Vec::new(),
             rejected_windows: 0,
             heard: Vec::new(),
+            present: clone::Heard::default(),
+            cloned: None,
         }
     }
 
@@ -224,6 +234,7 @@ impl Device {
             self.heard.retain(|heard| heard.hello.epoch != oldest);
         }
         self.epochs.push(epoch);
+        self.present.enter_epoch();
         // A new ledger counts anew.
         self.hello = before.map_or(Counter::default(), |heard| heard.hello);
         self.report = before.map_or(Counter::default(), |heard| heard.report);

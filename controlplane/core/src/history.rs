@@ -67,6 +67,10 @@ pub enum EventKind {
     WavePromoted,
     /// Keys or the expiry of a role changed in one of the repositories.
     KeysChanged,
+    /// A device's messages contradict one another: it exists twice.
+    DeviceCloned,
+    /// A person released a device that was taken for two.
+    DeviceReleased,
 }
 
 /// A named value beside the sentence, for machines.

@@ -9,6 +9,7 @@ extern crate alloc;
 mod admit;
 pub mod api;
 pub mod bundle;
+pub mod clone;
 mod drift_page;
 mod drift_watch;
 mod explain;

@@ -38,3 +38,8 @@ pub const EVIDENCE_MAX: f64 = 1e12;
 pub const DRIVERS_NAMED: usize = 8;
 /// Bundles one device is kept from at once; the oldest is forgotten first.
 pub const QUARANTINES_MAX: usize = 8;
+/// Connections of one device that are remembered, so that a second copy contradicts them: some restarts of the one copy
+/// while the other is silent.
+pub const CONNECTIONS_REMEMBERED: usize = 16;
+/// Windows of one ledger epoch whose content is remembered, for the same purpose.
+pub const PRINTS_REMEMBERED: usize = 32;

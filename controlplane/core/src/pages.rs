@@ -31,6 +31,7 @@ impl Steward {
             devices: self.devices.values().map(device_cell).collect(),
             running,
             rows: self.intervals.all().map(|(_, i)| i.rows()).sum(),
+            cloned: self.devices.values().filter(|d| d.is_cloned()).fold(0, |n, _| n + 1),
             refused: self.refused,
         }
     }
@@ -130,6 +131,13 @@ impl Steward {
 
     /// Says in one sentence why a device has or has not the newest model.
     fn why(&self, device: &Device) -> String {
+        if let Some(cloned) = &device.cloned {
+            return format!(
+                "It exists twice: {}. Quarantined {} ago: it keeps what it runs, gets nothing new, and is not counted.",
+                cloned.why,
+                explain::span(self.now_ms.saturating_sub(cloned.since_ms))
+            );
+        }
         if device.seen_at_ms == 0 {
             return "It joined and has never said hello: it is switched off or cannot reach the broker.".into();
         }
@@ -192,6 +200,7 @@ fn device_cell(device: &Device) -> DeviceCell {
         progress_ppm: device.progress_ppm,
         seen_at_ms: device.seen_at_ms,
         failure: device.failure.clone(),
+        cloned: device.is_cloned(),
     }
 }
 

@@ -24,6 +24,8 @@ pub struct FleetPage {
     pub running: Vec<RunningCount>,
     /// Windows folded, ever, and rows in them, over the kept intervals.
     pub rows: u64,
+    /// Devices that were found to exist twice and are quarantined.
+    pub cloned: u32,
     /// Messages refused since the process started: unknown devices, late or doubled.
     pub refused: u64,
 }
@@ -51,6 +53,8 @@ pub struct DeviceCell {
     pub seen_at_ms: u64,
     /// Why it failed or waits.
     pub failure: Option<Failure>,
+    /// Whether it was found to exist twice and is quarantined.
+    pub cloned: bool,
 }
 
 /// How many devices run a bundle.

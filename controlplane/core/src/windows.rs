@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Steward;
 use crate::api::{Effect, IntervalBy};
+use crate::clone::window_print;
 use crate::history::{Entry, EventKind};
-use crate::limits::WINDOW_MAX_ROWS;
+use crate::limits::{PRINTS_REMEMBERED, WINDOW_MAX_ROWS};
 use crate::row::{RowKey, Table, aggregate_key};
 use crate::turn::Turn;
 
@@ -59,6 +60,12 @@ pub struct EpochSeen {
     pub watermark: u64,
     /// Folded windows at or above the watermark.
     pub above: BTreeSet<u64>,
+    /// What the newest of them looked like, oldest first; at most [`PRINTS_REMEMBERED`].
+    #[serde(default)]
+    pub prints: Vec<(u64, u64)>,
+    /// Below this an operator has judged: two contents of one number do not count again.
+    #[serde(default)]
+    pub judged: u64,
 }
 
 /// Which windows of one device were folded.
@@ -99,6 +106,26 @@ impl EpochSeen {
         }
     }
 
+    /// Notes what a window looks like.
+    fn print(&mut self, seq: u64, print: u64) {
+        if self.prints.len() == PRINTS_REMEMBERED {
+            self.prints.remove(0);
+        }
+        self.prints.push((seq, print));
+    }
+
+    /// Begins anew to compare contents: an operator has judged what was heard.
+    pub(crate) fn judge(&mut self) {
+        let heard = self.prints.iter().map(|(seq, _)| seq.saturating_add(1)).max().unwrap_or(0);
+        self.judged = self.judged.max(heard).max(self.watermark);
+        self.prints.clear();
+    }
+
+    /// Returns whether a window of this number and another content was heard before.
+    fn contradicts(&self, seq: u64, print: u64) -> bool {
+        seq >= self.judged && self.prints.iter().any(|(known, other)| *known == seq && *other != print)
+    }
+
     fn ack(&self) -> Ack {
         Ack { epoch: self.epoch, watermark: self.watermark, above: self.above.iter().copied().collect() }
     }
@@ -116,7 +143,13 @@ impl Dedupe {
                 if self.epochs.len() == EPOCHS_MAX {
                     self.epochs.remove(0);
                 }
-                self.epochs.push(EpochSeen { epoch, watermark: 0, above: BTreeSet::new() });
+                self.epochs.push(EpochSeen {
+                    epoch,
+                    watermark: 0,
+                    above: BTreeSet::new(),
+                    prints: Vec::new(),
+                    judged: 0,
+                });
                 self.epochs.len() - 1
             }
         };
@@ -147,10 +180,27 @@ impl Steward {
             self.refused += 1;
             return;
         }
+        let is_present = device.epoch() == Some(window.epoch);
+        let seen = dedupe.epoch(window.epoch);
+        let print = window_print(window);
+        if is_present && seen.contradicts(window.seq, print) {
+            let why = format!("window {} came with two contents", window.seq);
+            self.quarantine_clone(turn, id, why);
+        }
+        let is_cloned = self.devices.get(id).is_some_and(|d| d.is_cloned());
+        let Some(dedupe) = self.dedupe.get_mut(id) else { return };
+        if is_cloned {
+            // Neither counted nor acknowledged: after a release it comes again. What was heard by then is judged with it.
+            dedupe.epoch(window.epoch).print(window.seq, print);
+            turn.dedupes.insert(id.clone());
+            self.refused += 1;
+            return;
+        }
         let seen = dedupe.epoch(window.epoch);
         match seen.sight(window.seq) {
             Sight::New => {
                 seen.mark(window.seq);
+                seen.print(window.seq, print);
                 turn.dedupes.insert(id.clone());
                 if let Err(why) = self.fold(turn, window) {
                     self.reject(turn, id, window, why);

@@ -5,6 +5,7 @@ use pinnace_controlplane::api::problem::Problem;
 use pinnace_controlplane::api::types::{HealthReply, StatsReply};
 use pinnace_controlplane::ui::{Release, Source};
 use pinnace_controlplane_core::ManifestTarget;
+use pinnace_controlplane_core::clone::Cloned;
 use pinnace_controlplane_core::fleet::{Device, Target};
 use pinnace_controlplane_core::gates::{self, Gate};
 use pinnace_controlplane_core::history::{Detail, EventKind, EventRecord};
@@ -83,6 +84,7 @@ impl Sample {
             progress_ppm,
             seen_at_ms: NOW - silent - 3_000 - 1_700 * (index as u64 % 9),
             failure,
+            cloned: index == 4,
         }
     }
 
@@ -477,7 +479,7 @@ impl Source for Sample {
             .collect();
         running.sort_by_key(|r| std::cmp::Reverse(r.devices));
         let rows = if devices.is_empty() { 0 } else { 52_560 };
-        Ok(Arc::new(FleetPage { now_ms: NOW, devices, running, rows, refused: 3 }))
+        Ok(Arc::new(FleetPage { now_ms: NOW, devices, running, rows, cloned: 1, refused: 3 }))
     }
 
     async fn device(&self, id: &DeviceId) -> Result<Option<DevicePage>, Problem> {
@@ -505,6 +507,9 @@ impl Source for Sample {
                 "It gave rain/v4 up (golden vector 7 of 32: expected 0.81, got 0.34) and runs rain/v2 again."
             }
             Phase::Deferred => "It waits for a better moment: it is busy.",
+            _ if cell.cloned => {
+                "It exists twice: process start 12 used message number 1 in two connections. Quarantined 180 s ago: it keeps what it runs, gets nothing new, and is not counted."
+            }
             _ => "It belongs to a later wave of rain/v3 and has not been told yet.",
         };
         Ok(Some(DevicePage {
@@ -548,6 +553,11 @@ impl Source for Sample {
                 quarantine: Vec::new(),
                 rejected_windows: 0,
                 heard: Vec::new(),
+                present: Default::default(),
+                cloned: cell.cloned.then(|| Cloned {
+                    since_ms: NOW - 3 * MINUTE,
+                    why: "process start 12 used message number 1 in two connections".into(),
+                }),
             },
             labels: vec!["site=north".into(), "canary=true".into()],
             memberships: if index < 4 { vec![self.member(3, index)] } else { Vec::new() },

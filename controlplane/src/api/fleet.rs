@@ -80,6 +80,14 @@ pub(super) async fn revoke(State(state): State<AppState>, Path(device): Path<Dev
     Ok(StatusCode::NO_CONTENT)
 }
 
+pub(super) async fn release(
+    State(state): State<AppState>,
+    Path(device): Path<DeviceId>,
+) -> Result<StatusCode, Problem> {
+    state.driver.command(OPERATOR, Command::Release(device)).await.map_err(driver_problem)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 pub(super) async fn set_labels(
     State(state): State<AppState>,
     Path(device): Path<DeviceId>,

@@ -9,13 +9,15 @@ use super::types::{HealthReply, StatsReply};
 use crate::state::AppState;
 
 pub(super) async fn metrics(State(state): State<AppState>) -> Response {
-    let text = render(&state.health(), &state.stats(), state.clock.unix_s());
+    // Without the driver there is nothing to count.
+    let cloned = state.fleet().await.map_or(0, |fleet| fleet.cloned);
+    let text = render(&state.health(), &state.stats(), cloned, state.clock.unix_s());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 /// Writes all metrics; `now` is seconds since 1970.
-fn render(health: &HealthReply, stats: &StatsReply, now: u64) -> String {
+fn render(health: &HealthReply, stats: &StatsReply, cloned: u32, now: u64) -> String {
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, i64)]| {
         // Writing into a String cannot fail.
@@ -52,6 +54,12 @@ fn render(health: &HealthReply, stats: &StatsReply, now: u64) -> String {
         &truth(health.development_keys),
     );
     family("pinnace_broker_connected", "gauge", "1 while connected to the broker.", &truth(health.broker_connected));
+    family(
+        "pinnace_devices_cloned",
+        "gauge",
+        "Devices that were found to exist twice and are quarantined.",
+        &one(i64::from(cloned)),
+    );
     family("pinnace_uptime_seconds", "gauge", "Seconds since the process started.", &one(int(stats.uptime_s)));
     let counters: [(&str, &str, u64); 12] = [
         ("pinnace_messages_total", "Messages from devices that were verified.", stats.messages),
@@ -98,10 +106,10 @@ mod tests {
             roles: vec![role("root", 150), role("rain", 90), role("online", 0)],
             complaints: Vec::new(),
         };
-        let text = render(&health, &StatsReply::default(), 100);
+        let text = render(&health, &StatsReply::default(), 2, 100);
         assert!(text.contains("pinnace_metadata_expires_seconds{repository=\"image\",role=\"root\"} 50\n"), "{text}");
         assert!(text.contains("pinnace_metadata_expires_seconds{repository=\"image\",role=\"rain\"} -10\n"), "{text}");
-        assert!(!text.contains("role=\"online\""), "{text}");
+        assert!(!text.contains("role=\"online\"") && text.contains("\npinnace_devices_cloned 2\n"), "{text}");
         assert!(text.contains("# TYPE pinnace_development_keys gauge\npinnace_development_keys 1\n"), "{text}");
         assert!(text.lines().all(|line| line.starts_with('#') || line.split(' ').count() == 2), "{text}");
     }

@@ -38,10 +38,12 @@ pub fn routes(state: AppState, pages: Router) -> Router {
     let quick = Router::new()
         .route("/v1/health", get(system::health))
         .route("/v1/stats", get(system::stats))
-        .route("/v1/invites", post(system::invite))
+        .route("/v1/invites", post(system::invite).get(system::invitations))
+        .route("/v1/invites/{id}", get(system::invitation).delete(system::withdraw))
         .route("/v1/devices", get(fleet::devices))
         .route("/v1/devices/{device}", get(fleet::device).delete(fleet::revoke))
         .route("/v1/devices/{device}/labels", put(fleet::set_labels))
+        .route("/v1/devices/{device}/release", post(fleet::release))
         .route("/v1/rollouts", get(rollouts::list).post(rollouts::create))
         .route("/v1/rollouts/{rollout}", get(rollouts::show))
         .route("/v1/rollouts/{rollout}/approve", post(rollouts::approve))
@@ -109,7 +111,12 @@ async fn headers(request: Request, next: Next) -> Response {
 pub fn join_problem(error: JoinError) -> Problem {
     let text = error.to_string();
     match error {
-        JoinError::Token | JoinError::OtherName(_) | JoinError::Renew(_) => Problem::forbidden(&text),
+        JoinError::Token
+        | JoinError::OtherName(_)
+        | JoinError::NotListed(_)
+        | JoinError::Serial(_)
+        | JoinError::Renew(_) => Problem::forbidden(&text),
+        JoinError::NoInvitation(_) => Problem::not_found(&text),
         JoinError::Taken(_) => Problem::conflict(&text),
         JoinError::Field(_) => Problem::bad_request(&text),
         JoinError::Ca(crate::ca::CaError::Request(_)) => Problem::bad_request(&text),
@@ -129,7 +136,8 @@ pub fn driver_problem(error: DriverError) -> Problem {
         DriverError::Refused(Refusal::UnknownBundle(_) | Refusal::UnknownRollout(_) | Refusal::UnknownDevice(_)) => {
             Problem::not_found(&text)
         }
-        DriverError::Refused(Refusal::WrongState { .. }) => Problem::conflict(&text),
+        DriverError::Refused(Refusal::WrongState { .. } | Refusal::NotQuarantined(_)) => Problem::conflict(&text),
+        DriverError::Taken(_) | DriverError::SerialUsed(_) => Problem::conflict(&text),
         DriverError::Refused(_) | DriverError::Token => Problem::unprocessable(&text),
         DriverError::Stopped => Problem::unavailable(&text),
     }

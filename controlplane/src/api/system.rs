@@ -1,13 +1,14 @@
 //! Health, counters, the anchor, invitations.
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::body::JsonBody;
 use super::join_problem;
 use super::problem::Problem;
-use super::types::{InviteReply, InviteRequest, StatsReply};
+use super::types::{Invitation, InvitationDetail, InviteReply, InviteRequest, StatsReply};
+use crate::invite::invitation_id;
 use crate::state::AppState;
 
 pub(super) async fn health(State(state): State<AppState>) -> Response {
@@ -29,6 +30,23 @@ pub(super) async fn invite(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<InviteRequest>,
 ) -> Result<(StatusCode, Json<InviteReply>), Problem> {
-    let (token, expires) = state.admissions.invite(request.device, request.life_s).await.map_err(join_problem)?;
-    Ok((StatusCode::CREATED, Json(InviteReply { token: token.to_text(), expires })))
+    let (token, expires) = state.admissions.invite(request).await.map_err(join_problem)?;
+    let id = invitation_id(&token.secret_hash()).to_owned();
+    Ok((StatusCode::CREATED, Json(InviteReply { token: token.to_text(), expires, id })))
+}
+
+pub(super) async fn invitations(State(state): State<AppState>) -> Result<Json<Vec<Invitation>>, Problem> {
+    state.admissions.invitations().await.map(Json).map_err(join_problem)
+}
+
+pub(super) async fn invitation(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<InvitationDetail>, Problem> {
+    state.admissions.invitation(&id).await.map(Json).map_err(join_problem)
+}
+
+pub(super) async fn withdraw(State(state): State<AppState>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    state.admissions.withdraw(&id).await.map_err(join_problem)?;
+    Ok(StatusCode::NO_CONTENT)
 }

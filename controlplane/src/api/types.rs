@@ -1,29 +1,23 @@
 //! What travels over the operator API besides the steward's views, shared with the CLI.
 use pinnace_controlplane_core::history::EventRecord;
 use pinnace_controlplane_core::policy::RolloutPolicy;
-use pinnace_protocol::ids::{BundleRef, DeviceId, Digest, Family, RolloutId, TenantId};
+use pinnace_protocol::ids::{BundleRef, Digest, Family, RolloutId, TenantId};
 use serde::{Deserialize, Serialize};
 
 use crate::ceremony::Repository;
+pub use crate::invite::{Invitation, InvitationDetail, InvitationState, InviteRequest, InvitedDevice};
 use crate::registry::status::RoleStatus;
 
-/// `POST /v1/invites`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct InviteRequest {
-    /// The only name the invitation admits; it may also replace a device of that name.
-    pub device: Option<DeviceId>,
-    /// Seconds it is good for; a day when left out.
-    pub life_s: Option<u64>,
-}
-
-/// Its answer.
+/// The answer to [`InviteRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InviteReply {
     /// The invitation as one line of text ([`pinnace_protocol::join::JoinToken`]); shown once.
     pub token: String,
     /// Its end, seconds since 1970.
     pub expires: u64,
+    /// Names it, for withdrawing.
+    #[serde(default)]
+    pub id: String,
 }
 
 /// `POST /v1/rollouts`.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use pinnace_controlplane_core::Steward;
 use pinnace_controlplane_core::api::{Command, Done, Refusal};
+use pinnace_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::registry::{Candidate, DirectorRoots, release::Judged};
@@ -17,6 +18,14 @@ pub enum DriverError {
     /// The invitation is used up or has ended.
     #[error("the invitation was used or has ended\n  hint: make a new one with `pinnace device invite`")]
     Token,
+    /// A device with this serial number joined before.
+    #[error("a device with the serial number `{0}` joined before\n  hint: `pinnace device invite` lets it join again")]
+    SerialUsed(String),
+    /// The name belongs to another device.
+    #[error(
+        "there is a device `{0}` already\n  hint: take another name, or replace it with `pinnace device invite {0}`"
+    )]
+    Taken(DeviceId),
     /// The plane stops, or stopped because the disk failed.
     #[error("the control plane is stopping\n  hint: try again when it is back; its log names the cause")]
     Stopped,
@@ -112,7 +121,7 @@ impl DriverHandle {
     /// Lets a device in, using up its invitation in the same transaction.
     ///
     /// # Errors
-    /// [`DriverError::Token`] when the invitation is used or has ended.
+    /// [`DriverError::Token`] when the invitation is used up or has ended, [`DriverError::Taken`] when the name is.
     pub async fn admit(&self, admission: Admission, labels: Vec<String>) -> Result<(), DriverError> {
         self.ask(|reply| Request::Admit { admission: Box::new(admission), labels, reply }).await
     }
@@ -146,6 +155,7 @@ impl DriverHandle {
 pub(super) struct Waiting {
     pub(super) commands: std::collections::BTreeMap<u64, oneshot::Sender<Result<Done, DriverError>>>,
     pub(super) durable: Vec<oneshot::Sender<Result<(), DriverError>>>,
+    pub(super) refused: Vec<(oneshot::Sender<Result<(), DriverError>>, DriverError)>,
     pub(super) adopt: Option<Arc<crate::registry::Published>>,
     pub(super) adopt_director: Option<Arc<DirectorRoots>>,
 }

@@ -27,7 +27,7 @@ use crate::limits;
 use crate::link::{FromLink, Keyring, UpMessage};
 use crate::outbox::{AckToken, Outbox};
 use crate::registry::{Candidate, DIRECTOR, DirectorRoots, IMAGE, Registry};
-use crate::store::{Extra, StoreError, Writer};
+use crate::store::{Admission, AdmittedBy, Extra, StoreError, Writer};
 
 pub use handle::{DriverError, DriverHandle, KeysChange, NewKeys};
 use handle::{Request, View, Waiting};
@@ -127,9 +127,13 @@ impl Turn {
             && self.waiting.adopt_director.is_none()
     }
 
-    /// Returns whether this transaction uses an invitation up already.
-    fn uses(&self, token: &str) -> bool {
-        self.extras.iter().any(|extra| matches!(extra, Extra::Admit(a) if a.token == token))
+    fn admissions(&self) -> impl Iterator<Item = &Admission> {
+        self.extras.iter().filter_map(|extra| if let Extra::Admit(a) = extra { Some(&**a) } else { None })
+    }
+
+    /// Returns how often this transaction uses an invitation or a serial number already.
+    fn uses(&self, by: &AdmittedBy) -> u64 {
+        self.admissions().filter(|a| a.by == *by).count() as u64
     }
 }
 
@@ -256,12 +260,9 @@ impl Driver {
                 }
             }
             Request::Admit { admission, labels, reply } => {
-                // Only this task uses invitations up, so what is open now is open when the transaction is written.
-                if turn.uses(&admission.token)
-                    || !self.parts.writer.token_is_open(&admission.token, admission.now).await?
-                {
-                    // When the asker has gone, nobody wants the answer.
-                    drop(reply.send(Err(DriverError::Token)));
+                if let Some(why) = self.why_not(&admission, turn).await? {
+                    // Told after the commit: what stands against it may be in this very transaction.
+                    turn.waiting.refused.push((reply, why));
                     return Ok(());
                 }
                 let (device, profile) = (admission.device.clone(), admission.device_profile.clone());
@@ -275,6 +276,33 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Says why a device is not let in. Only this task lets devices in, so what it finds is true when it commits.
+    async fn why_not(&mut self, admission: &Admission, turn: &Turn) -> Result<Option<DriverError>, StoreError> {
+        let taken = || Some(DriverError::Taken(admission.device.clone()));
+        if turn.admissions().any(|a| a.device == admission.device) {
+            return Ok(taken());
+        }
+        let (writer, used) = (&mut self.parts.writer, turn.uses(&admission.by));
+        match &admission.by {
+            AdmittedBy::Token { hash } => {
+                if writer.admitted(hash, &admission.device).await? {
+                    return Ok(taken());
+                }
+                if writer.uses_left(hash, admission.now).await? <= used {
+                    return Ok(Some(DriverError::Token));
+                }
+            }
+            AdmittedBy::Vendor { issuer, serial } => {
+                if used > 0 || writer.vendor_joined(issuer, serial).await? {
+                    return Ok(Some(DriverError::SerialUsed(serial.clone())));
+                }
+            }
+        }
+        let known = self.parts.writer.report_key(&admission.device).await?;
+        let other = known.is_some_and(|key| key != admission.report_key);
+        Ok(if other && !admission.replaces { taken() } else { None })
     }
 
     fn take_director(&self, roots: Arc<DirectorRoots>, turn: &mut Turn) {
@@ -295,6 +323,8 @@ impl Driver {
     async fn finish(&mut self, mut turn: Turn) -> Result<(), StoreError> {
         let unix_s = self.parts.clock.unix_s();
         let orders = self.orders(&turn.step, &mut turn.extras, unix_s);
+        // What was found open when a device was let in must be open still: both came together, so either order is right.
+        turn.extras.sort_by_key(|extra| matches!(extra, Extra::Invite(_) | Extra::Withdraw { .. }));
         let batch = turn.step.commit.take().unwrap_or_default();
         if batch != Batch::default() || !turn.extras.is_empty() {
             self.commit(&batch, &turn.extras).await?;
@@ -315,7 +345,8 @@ impl Driver {
                         self.parts.keyring.insert(admission.device.clone(), key);
                     }
                 }
-                Extra::Metadata { .. } | Extra::Director { .. } | Extra::Renew { .. } | Extra::Invite { .. } => {}
+                Extra::Metadata { .. } | Extra::Director { .. } | Extra::Renew { .. } => {}
+                Extra::Invite(_) | Extra::Withdraw { .. } => {}
             }
         }
         for (index, effect) in turn.step.then.drain(..).enumerate() {
@@ -323,6 +354,10 @@ impl Driver {
         }
         for reply in turn.waiting.durable.drain(..) {
             drop(reply.send(Ok(())));
+        }
+        for (reply, why) in turn.waiting.refused.drain(..) {
+            // When the asker has gone, nobody wants the answer.
+            drop(reply.send(Err(why)));
         }
         for token in turn.acks.drain(..) {
             self.parts.outbox.acknowledge(token);
@@ -352,7 +387,9 @@ impl Driver {
         let started = Instant::now();
         let mut tries = 1;
         while let Err(error) = self.parts.writer.commit(batch, extras).await {
-            if tries == limits::COMMIT_RETRIES_MAX || matches!(error, StoreError::TokenUsed) {
+            if tries == limits::COMMIT_RETRIES_MAX
+                || matches!(error, StoreError::TokenUsed | StoreError::SerialUsed | StoreError::NameTaken)
+            {
                 return Err(error);
             }
             tracing::error!(%error, tries, "the database refused a transaction; trying again");

@@ -3,6 +3,8 @@
 //! One connection writes, owned by the driver ([`Writer`]); readers have a small pool ([`Reader`]). Whatever a step
 //! changes goes into one transaction.
 mod read;
+mod tokens;
+mod vendors;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -12,15 +14,16 @@ use pinnace_controlplane_core::api::RowError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
-pub use read::{Reader, StoredCertificate, StoredDevice, StoredToken};
-pub use write::{Admission, Extra, Writer};
+pub use read::{Reader, StoredCertificate, StoredDevice};
+pub use tokens::{NewToken, StoredToken, StoredUse};
+pub use write::{Admission, AdmittedBy, Extra, Writer};
 
 /// Connections that read at once: the API answers mostly from memory.
 const READERS: u32 = 2;
 /// Milliseconds a connection waits for another's lock.
 const BUSY_MS: u64 = 5_000;
 /// The version of the tables; a later one is refused.
-const SCHEMA_VERSION: u64 = 1;
+const SCHEMA_VERSION: u64 = 2;
 
 /// Says what went wrong with the database.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,12 @@ pub enum StoreError {
     /// The invitation was used in the meantime.
     #[error("the invitation was used by another device\n  hint: make a new one with `pinnace device invite`")]
     TokenUsed,
+    /// The serial number was used in the meantime.
+    #[error("a device with this serial number joined before\n  hint: `pinnace device invite` lets it join again")]
+    SerialUsed,
+    /// The name was taken in the meantime.
+    #[error("the name was taken by another device\n  hint: take another name")]
+    NameTaken,
 }
 
 fn sql(what: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
@@ -76,28 +85,29 @@ pub async fn open(path: &Path) -> Result<(Writer, Reader), StoreError> {
         .foreign_keys(true)
         .busy_timeout(Duration::from_millis(BUSY_MS))
         .disable_statement_logging();
-    let mut connection = SqliteConnection::connect_with(&options).await.map_err(sql("open"))?;
-    sqlx::raw_sql(include_str!("schema.sql")).execute(&mut connection).await.map_err(sql("create tables"))?;
+    let connection = SqliteConnection::connect_with(&options).await.map_err(sql("open"))?;
     let mut writer = Writer::new(options.clone(), connection);
-    let found = match writer.setting("schema").await? {
-        None => {
-            writer.put_setting("schema", &SCHEMA_VERSION.to_le_bytes()).await?;
-            SCHEMA_VERSION
-        }
-        Some(bytes) => {
-            let damaged = StoreError::Damaged { table: "setting", what: "schema version" };
-            u64::from_le_bytes(bytes.try_into().map_err(|_| damaged)?)
-        }
-    };
-    if found > SCHEMA_VERSION {
+    let found = version(&mut writer).await?;
+    if let Some(found) = found.filter(|found| *found > SCHEMA_VERSION) {
         return Err(StoreError::Newer { path: path.to_path_buf(), found });
     }
+    writer.apply(found).await?;
     let pool: SqlitePool = SqlitePoolOptions::new()
         .max_connections(READERS)
         .connect_with(options.read_only(true).create_if_missing(false))
         .await
         .map_err(sql("open for reading"))?;
     Ok((writer, Reader::new(pool)))
+}
+
+/// Returns the version of the tables that are there; `None` when there are none.
+async fn version(writer: &mut Writer) -> Result<Option<u64>, StoreError> {
+    if !writer.has_table("setting").await? {
+        return Ok(None);
+    }
+    let damaged = StoreError::Damaged { table: "setting", what: "schema version" };
+    let Some(bytes) = writer.setting("schema").await? else { return Ok(None) };
+    Ok(Some(u64::from_le_bytes(bytes.try_into().map_err(|_| damaged)?)))
 }
 
 /// Opens the database in `path` for reading alone; it may belong to a running plane.

@@ -11,20 +11,7 @@ use super::{StoreError, sql};
 
 /// Reads; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Reader(SqlitePool);
-
-/// An invitation as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredToken {
-    /// The only name it admits.
-    pub device: Option<String>,
-    /// Its end, seconds since 1970.
-    pub expires: u64,
-    /// Who used it.
-    pub used_by: Option<String>,
-    /// SHA-256 of the request that used it.
-    pub request: Option<String>,
-}
+pub struct Reader(pub(super) SqlitePool);
 
 /// A joined device as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,12 +43,10 @@ pub struct StoredCertificate {
     pub pem: String,
 }
 
-fn uint(value: i64) -> u64 {
+pub(super) fn uint(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
-/// Counts the invitations that may be used.
-pub(super) const OPEN_TOKENS: &str = "SELECT count(*) FROM token WHERE used_by IS NULL AND expires > ?";
 /// Finds the certificates that must be refused.
 pub(super) const REVOKED: &str =
     "SELECT serial, device, not_after, revoked, pem FROM certificate WHERE revoked IS NOT NULL AND not_after > ?";
@@ -69,35 +54,6 @@ pub(super) const REVOKED: &str =
 impl Reader {
     pub(super) const fn new(pool: SqlitePool) -> Self {
         Self(pool)
-    }
-
-    /// Returns an invitation by the hash of its secret.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn token(&self, hash: &str) -> Result<Option<StoredToken>, StoreError> {
-        let row = sqlx::query("SELECT device, expires, used_by, request FROM token WHERE hash = ?")
-            .bind(hash)
-            .fetch_optional(&self.0)
-            .await
-            .map_err(sql("read invitation"))?;
-        let read = |row: SqliteRow| -> Result<StoredToken, sqlx::Error> {
-            Ok(StoredToken {
-                device: row.try_get(0)?,
-                expires: uint(row.try_get(1)?),
-                used_by: row.try_get(2)?,
-                request: row.try_get(3)?,
-            })
-        };
-        row.map(read).transpose().map_err(sql("read invitation"))
-    }
-
-    /// Returns how many invitations were neither used nor ended at `now`, seconds since 1970.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn open_tokens(&self, now: u64) -> Result<i64, StoreError> {
-        sqlx::query_scalar(OPEN_TOKENS).bind(int(now)).fetch_one(&self.0).await.map_err(sql("count invitations"))
     }
 
     /// Returns the joined devices whose certificate is not revoked, by name.

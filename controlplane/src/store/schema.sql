@@ -11,13 +11,40 @@ CREATE TABLE IF NOT EXISTS event     (key TEXT PRIMARY KEY NOT NULL, value BLOB 
 
 -- Invitations: only the hash of the secret.
 CREATE TABLE IF NOT EXISTS token (
-    hash    TEXT PRIMARY KEY NOT NULL,  -- SHA-256 of the secret, hexadecimal
-    device  TEXT,                       -- the only name it admits, when given
-    created INTEGER NOT NULL,           -- seconds since 1970
-    expires INTEGER NOT NULL,           -- seconds since 1970
-    used_by TEXT,                       -- the device that used it
-    used_at INTEGER,                    -- seconds since 1970
-    request TEXT                        -- SHA-256 of the request that used it, so that a lost reply can be repeated
+    hash      TEXT PRIMARY KEY NOT NULL,  -- SHA-256 of the secret, hexadecimal
+    device    TEXT,                       -- the only name it admits, when given; that name may be taken
+    created   INTEGER NOT NULL,           -- seconds since 1970
+    expires   INTEGER NOT NULL,           -- seconds since 1970
+    uses      INTEGER NOT NULL DEFAULT 1, -- devices it admits
+    used      INTEGER NOT NULL DEFAULT 0, -- devices it admitted
+    names     INTEGER NOT NULL DEFAULT 0, -- rows of token_name; with 0 it admits any name
+    withdrawn INTEGER                     -- seconds since 1970
+) WITHOUT ROWID;
+
+-- Whom an invitation admitted.
+CREATE TABLE IF NOT EXISTS token_use (
+    token   TEXT NOT NULL REFERENCES token (hash) ON DELETE CASCADE,
+    device  TEXT NOT NULL,
+    at      INTEGER NOT NULL,             -- seconds since 1970
+    request TEXT NOT NULL,                -- SHA-256 of the request, so that a lost reply can be repeated
+    PRIMARY KEY (token, device)
+) WITHOUT ROWID;
+
+-- The only names that an invitation admits.
+CREATE TABLE IF NOT EXISTS token_name (
+    token  TEXT NOT NULL REFERENCES token (hash) ON DELETE CASCADE,
+    device TEXT NOT NULL,
+    PRIMARY KEY (token, device)
+) WITHOUT ROWID;
+
+-- Devices that joined by their maker's certificate: each serial number once.
+CREATE TABLE IF NOT EXISTS vendor_join (
+    issuer  TEXT NOT NULL,              -- SHA-256 of the issuer's name, hexadecimal
+    serial  TEXT NOT NULL,
+    device  TEXT NOT NULL,
+    at      INTEGER NOT NULL,           -- seconds since 1970
+    request TEXT NOT NULL,              -- SHA-256 of the request, so that a lost reply can be repeated
+    PRIMARY KEY (issuer, serial)
 ) WITHOUT ROWID;
 
 -- Who may speak: one row for each device.
@@ -41,7 +68,8 @@ CREATE TABLE IF NOT EXISTS certificate (
 -- Repository metadata by file name; what is here is published.
 -- A fleet joins within minutes: nothing that one device needs may read the rows of all others.
 CREATE INDEX IF NOT EXISTS token_ended         ON token (expires);
-CREATE INDEX IF NOT EXISTS token_open          ON token (expires) WHERE used_by IS NULL;
+CREATE INDEX IF NOT EXISTS token_open          ON token (expires) WHERE used < uses AND withdrawn IS NULL;
+CREATE INDEX IF NOT EXISTS token_device        ON token (device) WHERE device IS NOT NULL;
 CREATE INDEX IF NOT EXISTS certificate_of      ON certificate (device);
 CREATE INDEX IF NOT EXISTS certificate_revoked ON certificate (not_after) WHERE revoked IS NOT NULL;
 

@@ -4,15 +4,33 @@ use pinnace_protocol::ids::DeviceId;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Row as _, SqliteConnection, SqliteTransaction};
 
-use super::{StoreError, sql};
+use super::tokens::{self, NewToken};
+use super::{SCHEMA_VERSION, StoreError, sql, vendors};
+
+/// What lets a device in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdmittedBy {
+    /// An invitation.
+    Token {
+        /// SHA-256 of its secret, hexadecimal.
+        hash: String,
+    },
+    /// A certificate of its maker.
+    Vendor {
+        /// SHA-256 of the issuer's name, hexadecimal.
+        issuer: String,
+        /// The device's serial number.
+        serial: String,
+    },
+}
 
 /// A device that is let in: everything that must become true together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
     /// Its name.
     pub device: DeviceId,
-    /// SHA-256 of the invitation's secret, hexadecimal.
-    pub token: String,
+    /// By what it is let in, which is used up.
+    pub by: AdmittedBy,
     /// SHA-256 of the request, hexadecimal.
     pub request: String,
     /// Report key, hexadecimal.
@@ -27,6 +45,8 @@ pub struct Admission {
     pub pem: String,
     /// Now, seconds since 1970.
     pub now: u64,
+    /// Whether it may take the place of a device of this name that has another report key.
+    pub replaces: bool,
 }
 
 /// What a transaction writes besides the steward's rows.
@@ -61,16 +81,14 @@ pub enum Extra {
         /// The certificate, PEM.
         pem: String,
     },
-    /// A new invitation; invitations that ended are forgotten.
-    Invite {
+    /// A new invitation; invitations that ended are forgotten, and an older one for the same name is withdrawn.
+    Invite(Box<NewToken>),
+    /// An invitation admits nobody any more.
+    Withdraw {
         /// SHA-256 of its secret, hexadecimal.
-        hash: String,
-        /// The only name it admits.
-        device: Option<DeviceId>,
+        token: String,
         /// Now, seconds since 1970.
-        created: u64,
-        /// Its end, seconds since 1970.
-        expires: u64,
+        now: u64,
     },
     /// A device's certificates are void.
     Revoke {
@@ -81,8 +99,6 @@ pub enum Extra {
     },
 }
 
-/// Forgets ended invitations.
-pub(super) const FORGET_TOKENS: &str = "DELETE FROM token WHERE expires < ?";
 /// Voids the certificates of a device.
 pub(super) const REVOKE: &str = "UPDATE certificate SET revoked = ? WHERE device = ? AND revoked IS NULL";
 
@@ -141,7 +157,7 @@ impl Writer {
         Self { options, connection: Some(connection) }
     }
 
-    async fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+    pub(super) async fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => SqliteConnection::connect_with(&self.options).await.map_err(sql("open again"))?,
@@ -203,20 +219,44 @@ impl Writer {
         tx.commit().await.map_err(sql("commit"))
     }
 
-    /// Returns whether an invitation exists, is unused, and has not ended at `now`, seconds since 1970.
+    /// Makes or brings up the tables; `found` is the version of those that are there.
+    pub(super) async fn apply(&mut self, found: Option<u64>) -> Result<(), StoreError> {
+        let connection = self.connection().await?;
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(sql("begin"))?;
+        if found == Some(1) {
+            sqlx::raw_sql(include_str!("schema_2.sql")).execute(&mut *tx).await.map_err(sql("bring up tables"))?;
+        }
+        sqlx::raw_sql(include_str!("schema.sql")).execute(&mut *tx).await.map_err(sql("create tables"))?;
+        sqlx::query("INSERT OR REPLACE INTO setting (key, value) VALUES ('schema', ?)")
+            .bind(SCHEMA_VERSION.to_le_bytes().as_slice())
+            .execute(&mut *tx)
+            .await
+            .map_err(sql("write setting"))?;
+        tx.commit().await.map_err(sql("commit"))
+    }
+
+    /// Returns whether there is a table of this name.
+    pub(super) async fn has_table(&mut self, name: &str) -> Result<bool, StoreError> {
+        let connection = self.connection().await?;
+        let found: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?")
+            .bind(name)
+            .fetch_one(connection)
+            .await
+            .map_err(sql("look for tables"))?;
+        Ok(found > 0)
+    }
+
+    /// Returns the report key of the device of this name, hexadecimal.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn token_is_open(&mut self, hash: &str, now: u64) -> Result<bool, StoreError> {
+    pub async fn report_key(&mut self, device: &DeviceId) -> Result<Option<String>, StoreError> {
         let connection = self.connection().await?;
-        let found: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM token WHERE hash = ? AND used_by IS NULL AND expires > ?")
-                .bind(hash)
-                .bind(int(now))
-                .fetch_one(connection)
-                .await
-                .map_err(sql("read invitation"))?;
-        Ok(found == 1)
+        sqlx::query_scalar("SELECT report_key FROM enrolled WHERE device = ?")
+            .bind(device.as_str())
+            .fetch_optional(connection)
+            .await
+            .map_err(sql("read device"))
     }
 
     /// Returns a setting.
@@ -304,21 +344,8 @@ async fn write_extra(tx: &mut SqliteTransaction<'_>, extra: &Extra) -> Result<()
                 .await
                 .map_err(sql("write device"))?;
         }
-        Extra::Invite { hash, device, created, expires } => {
-            sqlx::query(FORGET_TOKENS)
-                .bind(int(*created))
-                .execute(&mut **tx)
-                .await
-                .map_err(sql("forget invitations"))?;
-            sqlx::query("INSERT INTO token (hash, device, created, expires) VALUES (?, ?, ?, ?)")
-                .bind(hash)
-                .bind(device.as_ref().map(DeviceId::as_str))
-                .bind(int(*created))
-                .bind(int(*expires))
-                .execute(&mut **tx)
-                .await
-                .map_err(sql("write invitation"))?;
-        }
+        Extra::Invite(token) => tokens::invite(tx, token).await?,
+        Extra::Withdraw { token, now } => tokens::withdraw(tx, token, *now).await?,
         Extra::Revoke { device, now } => {
             sqlx::query(REVOKE)
                 .bind(int(*now))
@@ -332,35 +359,28 @@ async fn write_extra(tx: &mut SqliteTransaction<'_>, extra: &Extra) -> Result<()
 }
 
 async fn admit(tx: &mut SqliteTransaction<'_>, a: &Admission) -> Result<(), StoreError> {
-    let used = sqlx::query(
-        "UPDATE token SET used_by = ?, used_at = ?, request = ? WHERE hash = ? AND used_by IS NULL AND expires > ?",
-    )
-    .bind(a.device.as_str())
-    .bind(int(a.now))
-    .bind(&a.request)
-    .bind(&a.token)
-    .bind(int(a.now))
-    .execute(&mut **tx)
-    .await
-    .map_err(sql("use invitation"))?;
-    if used.rows_affected() != 1 {
-        return Err(StoreError::TokenUsed);
+    match &a.by {
+        AdmittedBy::Token { hash } => tokens::spend(tx, hash, a).await?,
+        AdmittedBy::Vendor { issuer, serial } => vendors::spend(tx, issuer, serial, a).await?,
     }
     // A device that joins anew speaks with its new certificate alone.
     sqlx::query(REVOKE).bind(int(a.now)).bind(a.device.as_str()).execute(&mut **tx).await.map_err(sql("revoke"))?;
     certificate(tx, &a.device, &a.serial, a.not_after, &a.pem).await?;
-    sqlx::query(
-        "INSERT OR REPLACE INTO enrolled (device, report_key, device_profile, joined, serial) VALUES (?, ?, ?, ?, ?)",
+    let written = sqlx::query(
+        "INSERT INTO enrolled (device, report_key, device_profile, joined, serial) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (device) DO UPDATE SET report_key = ?2, device_profile = ?3, joined = ?4, serial = ?5 \
+         WHERE report_key = ?2 OR ?6",
     )
     .bind(a.device.as_str())
     .bind(&a.report_key)
     .bind(&a.device_profile)
     .bind(int(a.now))
     .bind(&a.serial)
+    .bind(a.replaces)
     .execute(&mut **tx)
     .await
     .map_err(sql("write device"))?;
-    Ok(())
+    if written.rows_affected() == 1 { Ok(()) } else { Err(StoreError::NameTaken) }
 }
 
 async fn certificate(

@@ -23,6 +23,7 @@ fn cell(page: &DevicePage) -> DeviceCell {
         progress_ppm: device.progress_ppm,
         seen_at_ms: device.seen_at_ms,
         failure: device.failure.clone(),
+        cloned: device.is_cloned(),
     }
 }
 

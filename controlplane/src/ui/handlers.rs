@@ -191,7 +191,7 @@ pub async fn events<S: Source>(State(source): State<S>, Query(asked): Query<Aske
 pub async fn health<S: Source>(State(source): State<S>) -> Response {
     let page = async {
         let fleet = source.fleet().await?;
-        let body = health_page::page(&source.health(), &source.stats(), fleet.refused);
+        let body = health_page::page(&source.health(), &source.stats(), fleet.refused, fleet.cloned);
         Ok(Page { place: Place::Health, title: "Health", scripts: &[], body })
     };
     finish(&source, Place::Health, page.await)

@@ -9,7 +9,7 @@ use crate::api::types::{HealthReply, StatsReply};
 use crate::registry::status::{Expiry, RoleStatus};
 
 /// Draws the page.
-pub fn page(health: &HealthReply, stats: &StatsReply, refused: u64) -> Markup {
+pub fn page(health: &HealthReply, stats: &StatsReply, refused: u64, cloned: u32) -> Markup {
     let (tone, icon, words) = if health.healthy {
         (Tone::Good, Icon::Check, "Everything that devices need works.".to_owned())
     } else {
@@ -20,7 +20,7 @@ pub fn page(health: &HealthReply, stats: &StatsReply, refused: u64) -> Markup {
         (parts::sentence(tone, icon, "sentence", &words))
         div id="health" data-live class="columns" {
             (control_plane(health, stats))
-            (counters(stats, refused))
+            (counters(stats, refused, cloned))
         }
         (keys(health))
     }
@@ -46,12 +46,13 @@ fn control_plane(health: &HealthReply, stats: &StatsReply) -> Markup {
     }
 }
 
-fn counters(s: &StatsReply, refused: u64) -> Markup {
-    let rows: [(&str, u64, &str); 14] = [
+fn counters(s: &StatsReply, refused: u64, cloned: u32) -> Markup {
+    let rows: [(&str, u64, &str); 15] = [
         ("messages", s.messages, "from devices, verified"),
         ("unverified", s.unverified, "signature or form did not fit, or of strangers"),
         ("unknown", s.unknown, "on topics that are not ours, or too large"),
         ("refused", refused, "verified but late, doubled, or of a device that is not known"),
+        ("quarantined", u64::from(cloned), "devices found to exist twice; the fleet page names them"),
         ("events", s.events, "taken in by transactions"),
         ("transactions", s.commits, "written durably before anything is answered"),
         ("longest transaction", s.commit_max_us, "µs"),

@@ -58,14 +58,20 @@ pub enum DeviceState {
     Failed,
     /// Runs no model.
     Empty,
+    /// Exists twice; quarantined.
+    Cloned,
 }
 
 impl DeviceState {
     /// All of them, in the order of legends.
-    pub const ALL: [Self; 6] = [Self::Current, Self::Moving, Self::Waiting, Self::Silent, Self::Failed, Self::Empty];
+    pub const ALL: [Self; 7] =
+        [Self::Current, Self::Moving, Self::Waiting, Self::Silent, Self::Failed, Self::Empty, Self::Cloned];
 
     /// Returns how a device is at `now_ms`, steward time.
     pub fn of(cell: &DeviceCell, now_ms: u64) -> Self {
+        if cell.cloned {
+            return Self::Cloned;
+        }
         if now_ms.saturating_sub(cell.seen_at_ms) > SILENT_AFTER_MS {
             return Self::Silent;
         }
@@ -88,6 +94,7 @@ impl DeviceState {
             Self::Silent => 3,
             Self::Failed => 4,
             Self::Empty => 5,
+            Self::Cloned => 6,
         }
     }
 
@@ -100,6 +107,7 @@ impl DeviceState {
             Self::Silent => (Tone::Warn, Icon::Alert, "silent"),
             Self::Failed => (Tone::Bad, Icon::Cross, "gave it up"),
             Self::Empty => (Tone::Idle, Icon::Dash, "no model"),
+            Self::Cloned => (Tone::Bad, Icon::Alert, "quarantined: cloned"),
         }
     }
 
@@ -212,6 +220,8 @@ pub const fn event(kind: EventKind) -> (Tone, Icon, &'static str) {
         EventKind::Drift => (Tone::Warn, Icon::Bars, "drift"),
         EventKind::RetrainWanted => (Tone::Bad, Icon::Bars, "retraining wanted"),
         EventKind::KeysChanged => (Tone::Warn, Icon::Gear, "keys changed"),
+        EventKind::DeviceCloned => (Tone::Bad, Icon::Alert, "device cloned"),
+        EventKind::DeviceReleased => (Tone::Warn, Icon::Chip, "device released"),
     }
 }
 
@@ -233,7 +243,9 @@ pub const fn is_decision(kind: EventKind) -> bool {
         | EventKind::RollbackStuck
         | EventKind::Drift
         | EventKind::RetrainWanted
-        | EventKind::KeysChanged => true,
+        | EventKind::KeysChanged
+        | EventKind::DeviceCloned
+        | EventKind::DeviceReleased => true,
         EventKind::DeviceJoined
         | EventKind::LabelsSet
         | EventKind::DeviceOffered

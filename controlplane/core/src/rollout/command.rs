@@ -67,6 +67,7 @@ impl Steward {
                 steward.begin_abort(turn, active, AbortBy::Operator, Vec::new(), &words);
                 Ok(())
             }),
+            Command::Release(id) => self.release_clone(turn, actor, id),
             Command::SetLabels { device, labels } => self.set_labels(turn, actor, device, labels),
         }
     }

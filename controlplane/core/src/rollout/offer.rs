@@ -34,6 +34,7 @@ impl Steward {
     /// Whether a rollout may expose a device that is not its own yet.
     fn is_wanted(&self, rollout: &Rollout, expr: &LabelExpr, device: &Device, now_ms: u64) -> bool {
         self.bundles.get(&rollout.bundle).is_some_and(|b| b.fits(&device.device_profile, &device.arch))
+            && !device.is_cloned()
             && !has_settled_on(device, rollout)
             && !device.is_quarantined(&rollout.bundle, now_ms)
             && !self.belongs_to_newer(device, rollout)

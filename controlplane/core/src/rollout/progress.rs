@@ -25,6 +25,15 @@ impl Steward {
             return;
         }
         turn.devices.insert(id.clone());
+        let device = self.devices.get(id);
+        if let Some(why) = device.and_then(|d| d.present.report(&report.counter)) {
+            self.quarantine_clone(turn, id, why);
+        }
+        if self.devices.get(id).is_some_and(|d| d.is_cloned()) {
+            // Which of the copies speaks is unknown: it proves nothing. What must come back still may.
+            self.note_return(turn, id);
+            return;
+        }
         self.outrun(turn, id, Some(report));
         self.settle_plain(id, report);
         self.note_return(turn, id);
