@@ -112,10 +112,15 @@ impl Admissions {
         reader: Reader,
         revocations: Revocations,
         anchor: (String, Digest),
-        vendors: Option<Arc<Vendors>>,
     ) -> Result<Self, JoinError> {
         let (enrolled, challenges) = (OnceCell::const_new(), Challenges::new()?);
-        Ok(Self { ca, tenant, clock, driver, reader, revocations, anchor, enrolled, vendors, challenges })
+        Ok(Self { ca, tenant, clock, driver, reader, revocations, anchor, enrolled, vendors: None, challenges })
+    }
+
+    /// Lets devices of these makers in by their makers' certificates too.
+    #[must_use]
+    pub fn with_vendors(self, vendors: Option<Arc<Vendors>>) -> Self {
+        Self { vendors, ..self }
     }
 
     /// Lets a device in and returns its certificate.

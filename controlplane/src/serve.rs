@@ -208,8 +208,8 @@ impl ControlPlane {
             reader.clone(),
             revocations,
             (places.http_url.clone(), Digest::of(&anchor)),
-            vendors,
-        )?;
+        )?
+        .with_vendors(vendors);
         admissions.refresh_or_log().await?;
         let admin_token = datadir::admin_token(&dir)?;
         let link = LinkConfig {
