@@ -259,10 +259,10 @@ impl Admissions {
         let issued = self.ca.issue_device(csr_pem, &self.tenant, device, self.clock.unix_s())?;
         let pem = issued.certificate_pem.clone();
         let (serial, not_after) = (issued.serial.to_string(), issued.not_after);
-        self.driver.write(Extra::Renew { device: device.clone(), serial, not_after, pem }).await?;
-        // Revoked while the new one was written: then it is void too.
-        if self.reader.certificate(old).await?.is_some_and(|old| old.revoked.is_some()) {
-            self.revoke(device).await?;
+        let (device_id, old) = (device.clone(), old.to_owned());
+        self.driver.write(Extra::Renew { device: device_id, old, serial: serial.clone(), not_after, pem }).await?;
+        // Revoked or replaced while the new one was made: then it was not written, and nobody gets it.
+        if self.reader.certificate(&serial).await?.is_none() {
             return Err(JoinError::Renew("it was revoked"));
         }
         Ok(self.reply(device, issued.certificate_pem))

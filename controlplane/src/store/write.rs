@@ -70,10 +70,12 @@ pub enum Extra {
     },
     /// A device is let in; fails when the invitation was used.
     Admit(Box<Admission>),
-    /// A device got a new certificate.
+    /// A device gets a new certificate, unless the one it asked with was revoked meanwhile: then nothing is written.
     Renew {
         /// The device.
         device: DeviceId,
+        /// Serial number of the certificate that it asked with, or had last.
+        old: String,
         /// Serial number of the new certificate, hexadecimal.
         serial: String,
         /// Its end, seconds since 1970.
@@ -100,6 +102,8 @@ pub enum Extra {
 }
 
 /// Voids the certificates of a device.
+const RENEW: &str = "UPDATE enrolled SET serial = ?1 WHERE device = ?2 AND EXISTS \
+    (SELECT 1 FROM certificate WHERE serial = ?3 AND device = ?2 AND revoked IS NULL)";
 pub(super) const REVOKE: &str = "UPDATE certificate SET revoked = ? WHERE device = ? AND revoked IS NULL";
 
 /// Writes; owned by the driver.
@@ -335,14 +339,18 @@ async fn write_extra(tx: &mut SqliteTransaction<'_>, extra: &Extra) -> Result<()
                 .map_err(sql("write director version"))?;
         }
         Extra::Admit(admission) => admit(tx, admission).await?,
-        Extra::Renew { device, serial, not_after, pem } => {
-            certificate(tx, device, serial, *not_after, pem).await?;
-            sqlx::query("UPDATE enrolled SET serial = ? WHERE device = ?")
+        Extra::Renew { device, old, serial, not_after, pem } => {
+            // A successor under the same name may have joined, or the device may have been put out: its word is void.
+            let renewed = sqlx::query(RENEW)
                 .bind(serial)
                 .bind(device.as_str())
+                .bind(old)
                 .execute(&mut **tx)
                 .await
                 .map_err(sql("write device"))?;
+            if renewed.rows_affected() > 0 {
+                certificate(tx, device, serial, *not_after, pem).await?;
+            }
         }
         Extra::Invite(token) => tokens::invite(tx, token).await?,
         Extra::Withdraw { token, now } => tokens::withdraw(tx, token, *now).await?,
