@@ -42,8 +42,10 @@ async fn age(plane: &Handle, dir: &Path, home: &Path, days: u64) -> Identity {
     let read = |name: &str| std::fs::read_to_string(dir.join("ca").join(name)).unwrap();
     let ca = CertificateAuthority::load(&read("authority.pem"), &read("authority.key")).unwrap();
     let old = ca.issue_device(&csr, &identity.device.tenant, &device(), now - (30 + days) * DAY_S).unwrap();
+    let last = plane.state().reader.enrolled_one(&device()).await.unwrap().unwrap();
     let renew = Extra::Renew {
         device: device(),
+        old: last.serial,
         serial: old.serial.to_string(),
         not_after: old.not_after,
         pem: old.certificate_pem.clone(),
