@@ -46,6 +46,7 @@ async fn age(plane: &Handle, dir: &Path, home: &Path, days: u64) -> Identity {
     let renew = Extra::Renew {
         device: device(),
         old: last.serial,
+        now,
         serial: old.serial.to_string(),
         not_after: old.not_after,
         pem: old.certificate_pem.clone(),

@@ -259,11 +259,14 @@ impl Admissions {
         let issued = self.ca.issue_device(csr_pem, &self.tenant, device, self.clock.unix_s())?;
         let pem = issued.certificate_pem.clone();
         let (serial, not_after) = (issued.serial.to_string(), issued.not_after);
-        let (device_id, old) = (device.clone(), old.to_owned());
-        self.driver.write(Extra::Renew { device: device_id, old, serial: serial.clone(), not_after, pem }).await?;
+        let (device_id, old_serial, now) = (device.clone(), old.to_owned(), self.clock.unix_s());
+        let renew = Extra::Renew { device: device_id, old: old_serial, now, serial: serial.clone(), not_after, pem };
+        self.driver.write(renew).await?;
         // Revoked or replaced while the new one was made: then it was not written, and nobody gets it.
         if self.reader.certificate(&serial).await?.is_none() {
-            return Err(JoinError::Renew("it was revoked"));
+            let is_good = self.reader.certificate(old).await?.is_some_and(|old| old.revoked.is_none());
+            let too_often = JoinError::TooMany("certificates of this device that have not ended");
+            return Err(if is_good { too_often } else { JoinError::Renew("it was revoked") });
         }
         Ok(self.reply(device, issued.certificate_pem))
     }

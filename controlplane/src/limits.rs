@@ -150,3 +150,5 @@ pub const WORDS_LISTED_MAX: usize = 20;
 pub const ROOTS_MAX: u64 = pinnace_protocol::trust::limits::ROOT_ROTATIONS_MAX as u64;
 /// Seconds between this clock and another one that are nobody's fault.
 pub const CLOCK_SKEW_S: u64 = 60;
+/// Certificates of one device that have not ended: a device whose every answer is lost asks four times a day.
+pub const CERTIFICATES_PER_DEVICE_MAX: u64 = 128;

@@ -3,6 +3,7 @@ mod common;
 
 use common::device::{Device, fetch_anchor, join_request, post_join};
 use common::{Plane, http_client};
+use pinnace_controlplane::limits::CERTIFICATES_PER_DEVICE_MAX;
 use pinnace_controlplane::{PlaneError, ca, tls};
 use pinnace_protocol::join::{JoinReply, JoinToken};
 use pinnace_protocol::topic::{Down, Up};
@@ -84,6 +85,31 @@ async fn certificates_are_renewed_with_the_old_one_and_revoked_for_good() {
     let plane = Plane::start(dir.path()).await;
     assert!(http_client(Some(device.tls())).get(&metadata).send().await.is_err(), "also after a restart");
     drop(plane);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_cannot_fill_the_books_with_certificates() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = Plane::start(dir.path()).await;
+    let (one, other) = (
+        Device::join(&plane.invite().await, "station-1").await,
+        Device::join(&plane.invite().await, "station-2").await,
+    );
+    let url = format!("{}/v1/renew", one.anchor.https_url);
+    let (_, csr) = ca::new_request().unwrap();
+    let body = json!({ "csr_pem": csr });
+    let client = http_client(Some(one.tls()));
+    // The one it joined with counts too.
+    for at in 1..CERTIFICATES_PER_DEVICE_MAX {
+        assert_eq!(client.post(&url).json(&body).send().await.unwrap().status(), StatusCode::OK, "{at}");
+    }
+    let refused = client.post(&url).json(&body).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "{}", refused.text().await.unwrap());
+    // It goes on with what it has, and others are not concerned.
+    let metadata = format!("{}/repo/metadata/timestamp.json", one.anchor.https_url);
+    assert_eq!(client.get(&metadata).send().await.unwrap().status(), StatusCode::OK);
+    let response = http_client(Some(other.tls())).post(&url).json(&body).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@ use sqlx::{Connection as _, Row as _, SqliteConnection, SqliteTransaction};
 
 use super::tokens::{self, NewToken};
 use super::{SCHEMA_VERSION, StoreError, sql, vendors};
+use crate::limits::CERTIFICATES_PER_DEVICE_MAX;
 
 /// What lets a device in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,12 +71,15 @@ pub enum Extra {
     },
     /// A device is let in; fails when the invitation was used.
     Admit(Box<Admission>),
-    /// A device gets a new certificate, unless the one it asked with was revoked meanwhile: then nothing is written.
+    /// A device gets a new certificate, unless the one it asked with was revoked meanwhile, or it has as many as may be:
+    /// then nothing is written.
     Renew {
         /// The device.
         device: DeviceId,
         /// Serial number of the certificate that it asked with, or had last.
         old: String,
+        /// Now, seconds since 1970.
+        now: u64,
         /// Serial number of the new certificate, hexadecimal.
         serial: String,
         /// Its end, seconds since 1970.
@@ -103,7 +107,8 @@ pub enum Extra {
 
 /// Voids the certificates of a device.
 const RENEW: &str = "UPDATE enrolled SET serial = ?1 WHERE device = ?2 AND EXISTS \
-    (SELECT 1 FROM certificate WHERE serial = ?3 AND device = ?2 AND revoked IS NULL)";
+    (SELECT 1 FROM certificate WHERE serial = ?3 AND device = ?2 AND revoked IS NULL) AND \
+    (SELECT COUNT(*) FROM certificate WHERE device = ?2 AND not_after > ?4) < ?5";
 pub(super) const REVOKE: &str = "UPDATE certificate SET revoked = ? WHERE device = ? AND revoked IS NULL";
 
 /// Writes; owned by the driver.
@@ -339,12 +344,14 @@ async fn write_extra(tx: &mut SqliteTransaction<'_>, extra: &Extra) -> Result<()
                 .map_err(sql("write director version"))?;
         }
         Extra::Admit(admission) => admit(tx, admission).await?,
-        Extra::Renew { device, old, serial, not_after, pem } => {
+        Extra::Renew { device, old, now, serial, not_after, pem } => {
             // A successor under the same name may have joined, or the device may have been put out: its word is void.
             let renewed = sqlx::query(RENEW)
                 .bind(serial)
                 .bind(device.as_str())
                 .bind(old)
+                .bind(int(*now))
+                .bind(int(CERTIFICATES_PER_DEVICE_MAX))
                 .execute(&mut **tx)
                 .await
                 .map_err(sql("write device"))?;
