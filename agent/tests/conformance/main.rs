@@ -1,4 +1,5 @@
 //! The agent's stores keep the rules that the simulator's virtual disk keeps: ledger, records in two files, slots.
+mod killed;
 mod ledger;
 mod records;
 mod slots;

@@ -1,4 +1,6 @@
 //! Slots in a real folder.
+use std::path::{Path, PathBuf};
+
 use pinnace_agent::slots::Slots;
 use pinnace_agent_core::api::{SlotName, SlotPlan};
 use pinnace_protocol::ids::Digest;
@@ -7,16 +9,25 @@ use pinnace_simulator::conformance::slots::{self as rules, Opened, Slots as Test
 use pinnace_simulator::conformance::{Damage, Held, hold};
 use tempfile::TempDir;
 
-struct OnDisk {
-    home: TempDir,
+/// Slots in a folder.
+pub struct OnDisk {
+    home: PathBuf,
     slots: Slots,
+    /// Removes the folder in the end, where nobody else does.
+    _folder: Option<TempDir>,
 }
 
 impl OnDisk {
     fn fresh() -> Result<Box<dyn Tested>, String> {
         let home = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let slots = Slots::open(home.path()).map_err(|e| e.to_string())?;
-        Ok(Box::new(Self { home, slots }))
+        let path = home.path().to_owned();
+        Ok(Box::new(Self { _folder: Some(home), ..Self::at(&path)? }))
+    }
+
+    /// Opens the slots below a folder that is there.
+    pub fn at(home: &Path) -> Result<Self, String> {
+        let slots = Slots::open(home).map_err(|e| e.to_string())?;
+        Ok(Self { home: home.into(), slots, _folder: None })
     }
 }
 
@@ -49,12 +60,12 @@ impl Tested for OnDisk {
     }
 
     fn reopen(&mut self) -> Held {
-        self.slots = Slots::open(self.home.path()).map_err(|e| e.to_string())?;
+        self.slots = Slots::open(&self.home).map_err(|e| e.to_string())?;
         Ok(())
     }
 
     fn damage(&mut self, slot: SlotName, blob: Digest, damage: Damage) -> Held {
-        let path = self.home.path().join("slots").join(slot.as_str()).join(blob.to_hex());
+        let path = self.home.join("slots").join(slot.as_str()).join(blob.to_hex());
         let bytes = std::fs::read(&path).map_err(|e| e.to_string())?;
         let changed = match damage.apply(&bytes, bytes.len() + 1) {
             Some(left) => std::fs::write(&path, left),

@@ -88,8 +88,9 @@ pub const RULES: &[Rule<Tested>] = &[
 ];
 
 /// A bundle that was released.
-struct Sample {
-    plan: SlotPlan,
+pub struct Sample {
+    /// As the core orders it.
+    pub plan: SlotPlan,
     released: Vec<u8>,
     contents: BTreeMap<Digest, Vec<u8>>,
     /// The blob of three chunks, the middle one all zeros.
@@ -113,7 +114,10 @@ fn released(manifest: &Manifest, bytes: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// Returns version `version`; all versions have the card in common.
-fn sample(version: u64) -> Result<Sample, String> {
+///
+/// # Errors
+/// None that does not come from this function itself.
+pub fn sample(version: u64) -> Result<Sample, String> {
     let chunk = CHUNK_BYTES as usize;
     // Weights are often zero for a while; a fresh file is, too.
     let model = [noise(version, chunk), vec![0; chunk], noise(version + 100, 1000)].concat();
@@ -166,7 +170,10 @@ impl Sample {
     }
 
     /// Writes the chunks that `pick` names.
-    fn write(&self, slots: &mut Tested, slot: SlotName, pick: impl Fn(Digest, u64) -> bool) -> Held {
+    ///
+    /// # Errors
+    /// What the slots said.
+    pub fn write(&self, slots: &mut Tested, slot: SlotName, pick: impl Fn(Digest, u64) -> bool) -> Held {
         for (blob, index, offset, bytes) in self.chunks() {
             if pick(blob, index) {
                 slots.write(slot, blob, offset, bytes)?;
@@ -182,13 +189,20 @@ impl Sample {
         slots.seal(slot)
     }
 
-    fn open(&self, slots: &mut Tested, slot: SlotName) -> Result<Opened, String> {
+    /// Opens the slot as this bundle.
+    ///
+    /// # Errors
+    /// What the slots said.
+    pub fn open(&self, slots: &mut Tested, slot: SlotName) -> Result<Opened, String> {
         let listed: Vec<Digest> = self.contents.keys().copied().collect();
         slots.open(slot, &self.released, &listed)
     }
 
     /// Checks that the slot opens as this bundle, byte for byte.
-    fn is_in(&self, slots: &mut Tested, slot: SlotName) -> Held {
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn is_in(&self, slots: &mut Tested, slot: SlotName) -> Held {
         let opened = self.open(slots, slot)?;
         want(opened.manifest == self.plan.manifest, || "the manifest is another one".into())?;
         want(opened.blobs == self.contents, || "the blobs are others".into())
