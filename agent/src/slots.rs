@@ -104,7 +104,7 @@ impl Slots {
         if same.as_deref() == Some(manifest_bytes) {
             return Ok(());
         }
-        files::remove_dir(&part)?;
+        self.clear_part(slot)?;
         let need = blobs.iter().map(|b| b.length).sum::<u64>() + manifest_bytes.len() as u64 + RESERVE_BYTES;
         let free = files::free_bytes(&self.root)?;
         if need > free {
@@ -209,8 +209,20 @@ impl Slots {
     /// # Errors
     /// [`FileError`] when it cannot be removed.
     pub fn erase(&self, slot: SlotName) -> Result<(), FileError> {
-        files::remove_dir(&self.part(slot))?;
+        self.clear_part(slot)?;
         files::remove_dir(&self.sealed(slot))
+    }
+
+    /// Removes what is being fetched, its manifest first: a removal that is cut short leaves nothing that looks whole.
+    fn clear_part(&self, slot: SlotName) -> Result<(), FileError> {
+        let part = self.part(slot);
+        let manifest = part.join("manifest.json");
+        match fs::remove_file(&manifest) {
+            Ok(()) => files::sync_dir(&part)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(FileError::new("remove", &manifest, e)),
+        }
+        files::remove_dir(&part)
     }
 }
 
