@@ -21,7 +21,7 @@ const LOCAL_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The agent's commands.
 #[derive(Subcommand)]
 pub enum AgentCommand {
-    /// Join a control plane with a one-time token.
+    /// Join a control plane with a token, or with the certificate of the device's maker.
     Join(JoinArgs),
     /// Run: fetch, verify, serve, watch.
     Run(Box<RunArgs>),

@@ -45,8 +45,6 @@ const INSTANT: &str = "verified";
 const WITHOUT_LINK: &str = "loading";
 /// States of a rollout in which the plane's death is required: all that a rollout stays in.
 const STATES: [&str; 5] = ["running", "baking", "completed", "rolled-back", "paused-inconclusive"];
-/// Seeds over all profiles from which on nothing required may be missing.
-pub const COVERAGE_SEEDS: u64 = 2_000;
 
 impl Coverage {
     /// A fault begins.

@@ -148,6 +148,9 @@ pub struct GateArgs {
     /// Seeds run twice.
     #[arg(long, default_value_t = 20)]
     pub meta: u64,
+    /// Fail when a required meeting of fault and phase never happened; for fixed seeds, some 2,000 of them.
+    #[arg(long)]
+    pub require_coverage: bool,
 }
 
 /// `pinnace sim replay`.

@@ -9,9 +9,11 @@ use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::{CaError, CertificateAuthority, DAY_S, Serial, certificate_der, issue_error, since_1970};
 
-/// Days that a revocation list is good for. OpenSSL refuses **every** client when the list that it holds has ended.
-pub const REVOCATION_LIST_DAYS: u64 = 30;
-/// Seconds after which a list is signed anew though nothing changed: a list just fetched is good for 29 days.
+/// Days that a revocation list is good for. OpenSSL refuses **every** client when the list that it holds has ended: a
+/// forgotten timer would put the whole fleet out. As long as the broker's own certificate, therefore; an old list hides
+/// little, since a revoked certificate ends by itself within [`super::DEVICE_DAYS`].
+pub const REVOCATION_LIST_DAYS: u64 = 365;
+/// Seconds after which a list is signed anew though nothing changed.
 pub const REVOCATION_RENEW_S: u64 = DAY_S;
 /// Seconds that a list is dated back. A broker that holds several lists goes by the one dated latest, in whole seconds:
 /// each is dated at least one second after the last, and a day has room for more revocations than a fleet has devices.
