@@ -24,7 +24,7 @@ fn join_rollout_and_windows_work_over_mosquitto() {
     let write_files =
         || pinnace(&["broker-files", "--data", &data, "--listen", &address.to_string(), "--out", &out]).ok();
     let said = write_files();
-    assert!(said.contains("revoked certificates: 0; good for 30 days"), "{said}");
+    assert!(said.contains("revoked certificates: 0; good for 365 days"), "{said}");
     let config = files.join("mosquitto.conf");
     // Started by root, Mosquitto would become its own user, who cannot read a test's folder.
     let mut text = std::fs::read_to_string(&config).unwrap();
