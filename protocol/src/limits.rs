@@ -38,3 +38,15 @@ pub const TEXT_MAX_BYTES: usize = 1024;
 pub const LOG_MAX_LINES: usize = 64;
 /// Labels of one device.
 pub const LABELS_MAX: usize = 32;
+/// Chunks of one blob: what [`BLOB_MAX_BYTES`] makes in even pieces, and as many more for cuts at tensors.
+pub const BLOB_MAX_CHUNKS: u64 = 32 * 1024;
+/// Data chunks of one stripe of parity: making up for lost ones takes 8 MiB of memory with chunks of [`CHUNK_BYTES`].
+pub const STRIPE_CHUNKS: u64 = 128;
+/// One parity chunk for so many data chunks: one lost message in twenty is made up for without asking.
+pub const PARITY_PART: u64 = 10;
+/// Chunks from which on a blob has parity: fewer are asked for as quickly.
+pub const PARITY_MIN_CHUNKS: u64 = 8;
+/// Bytes of a patch: its chunk digests travel with the assignment, 5.6 KB for as many.
+pub const PATCH_MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// Patches offered with one assignment: one for each variant that can change.
+pub const PATCH_OFFERS_MAX: usize = 8;

@@ -256,6 +256,14 @@ pub enum Event<'a> {
         /// Which.
         job: Job,
     },
+    /// An [`Effect::Patch`] or [`Effect::Restore`] ended: which chunks it made, each checked against the manifest and
+    /// written; or why none.
+    SlotFilled {
+        /// Which.
+        job: Job,
+        /// Blob and index of every chunk made.
+        result: Result<&'a [(Digest, u64)], String>,
+    },
     /// Slot work could not be done.
     SlotFailed {
         /// Which: the job of the prepare, scan, chunk or seal; late ones are ignored.
@@ -317,7 +325,7 @@ pub enum Effect {
         /// What goes in.
         plan: SlotPlan,
     },
-    /// Hash every chunk on disk again; answer with [`Event::SlotScanned`].
+    /// Hash every chunk on disk again, after copying what other slots hold of it; answer with [`Event::SlotScanned`].
     Scan {
         /// Names the work.
         job: Job,
@@ -339,6 +347,42 @@ pub enum Effect {
         /// What.
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
+    },
+    /// Receive what is published to all of these blobs, and of no others, until told again; also over a new connection.
+    Listen {
+        /// Which; none to receive nothing more.
+        blobs: Vec<Digest>,
+    },
+    /// Make a blob of one in another slot and write it, when it is what the manifest says; answer with
+    /// [`Event::SlotFilled`].
+    Patch {
+        /// Names the work.
+        job: Job,
+        /// Which slot.
+        slot: SlotName,
+        /// The blob to make.
+        blob: Digest,
+        /// The slot of the old one.
+        base: SlotName,
+        /// The old one.
+        from: Digest,
+        /// The patch, as its offer says.
+        #[serde(with = "serde_bytes")]
+        patch: Vec<u8>,
+    },
+    /// Make the missing chunks of a stripe of the others on disk and of parity, check each against the manifest and
+    /// write it; answer with [`Event::SlotFilled`].
+    Restore {
+        /// Names the work.
+        job: Job,
+        /// Which slot.
+        slot: SlotName,
+        /// Which blob.
+        blob: Digest,
+        /// Which stripe.
+        stripe: u64,
+        /// Its parity, each chunk as the manifest says.
+        parity: Vec<ParityChunk>,
     },
     /// Make the whole slot durable (files, folder); answer with [`Event::SlotSealed`].
     Seal {
@@ -394,6 +438,16 @@ pub enum Effect {
         /// One sentence.
         text: String,
     },
+}
+
+/// A parity chunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParityChunk {
+    /// Its number, behind the data chunks.
+    pub index: u64,
+    /// Its bytes.
+    #[serde(with = "serde_bytes")]
+    pub bytes: Vec<u8>,
 }
 
 /// What a slot will hold.

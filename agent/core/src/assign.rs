@@ -256,6 +256,7 @@ impl Agent {
             tries_left: trial.tries.clamp(1, TRIES_MAX),
             rollback: order.is_none_or(|o| o.custom.rollback),
             trial,
+            patches: Vec::new(),
         });
         turn.save();
         self.resume(turn);

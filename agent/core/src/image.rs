@@ -234,7 +234,8 @@ impl Agent {
                 resolve.source = Source::Http;
                 self.ask(turn, resolve);
             }
-            Asked::Http { .. } => {
+            // Documents come to one device alone, and never from its disk.
+            Asked::Http { .. } | Asked::Round { .. } | Asked::Disk { .. } => {
                 let e = FetchError::Network("no answer in time".into());
                 self.http_failed(turn, resolve.wanted.name(), &e);
             }

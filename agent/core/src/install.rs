@@ -5,6 +5,7 @@ use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
 use pinnace_protocol::ids::Digest;
+use pinnace_protocol::limits::PATCH_OFFERS_MAX;
 use pinnace_protocol::manifest::Manifest;
 use pinnace_protocol::message::{FailCode, Failure, Phase, TrialStats};
 use pinnace_protocol::trust::Released;
@@ -47,6 +48,7 @@ impl Agent {
             tries_left: order.custom.trial.tries.clamp(1, TRIES_MAX),
             rollback: order.custom.rollback,
             trial: order.custom.trial.clone(),
+            patches: order.custom.patches.iter().take(PATCH_OFFERS_MAX).cloned().collect(),
         });
         turn.save();
         turn.put(Key::Manifest, bytes.clone());

@@ -78,6 +78,8 @@ pub struct Agent {
     /// Shared, since every step of the way looks at it.
     order: Option<Arc<Order>>,
     work: Work,
+    /// Whether the shell was told to listen to what is published to all.
+    listening: bool,
     active_load: Option<Job>,
     active_retry: Option<Mono>,
     active_tries: u32,
@@ -94,6 +96,7 @@ impl Agent {
         let mut turn = Turn::new(now);
         self.event(&mut turn, event);
         self.timers(&mut turn);
+        self.listen_no_longer(&mut turn);
         turn.finish(&self.state, &self.floors, out);
     }
 
@@ -136,6 +139,7 @@ impl Agent {
             Event::SlotPrepared { job } => self.prepared(turn, job),
             Event::SlotScanned { job, present } => self.scanned(turn, job, present),
             Event::SlotSealed { job } => self.sealed(turn, job),
+            Event::SlotFilled { job, result } => self.filled(turn, job, &result),
             Event::SlotFailed { job, error } => self.slot_failed(turn, job, &error),
             Event::Loaded { job, result } => self.loaded(turn, job, result),
             Event::Trial { job, stats } => self.trial(turn, job, &stats),
@@ -153,6 +157,7 @@ impl Agent {
                 self.document_by_mqtt(turn, &name, bytes.as_ref().map(|b| b.as_slice()))
             }
             Ok(FrameBody::Chunk { blob, index, bytes }) => self.chunk_by_mqtt(turn, &blob, index, &bytes),
+            Ok(FrameBody::RoundOver { blob }) => self.round_ended(turn, &blob),
             Err(e) => turn.log(Level::Warn, alloc::format!("frame refused: {e}")),
         }
     }

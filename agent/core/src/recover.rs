@@ -122,6 +122,7 @@ impl Agent {
             layouts: Vec::new(),
             order: None,
             work: Work::Idle,
+            listening: false,
             active_load: None,
             active_retry: None,
             active_tries: 0,

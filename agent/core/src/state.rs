@@ -6,6 +6,7 @@ use pinnace_protocol::cbor;
 use pinnace_protocol::ids::{BundleRef, Digest, Family, RolloutId};
 use pinnace_protocol::manifest::TrialPolicy;
 use pinnace_protocol::message::Failure;
+use pinnace_protocol::transfer::PatchOffer;
 use serde::{Deserialize, Serialize};
 
 use crate::api::SlotName;
@@ -50,6 +51,9 @@ pub(crate) struct Candidate {
     /// Taken back rather than tried: golden vectors are enough.
     pub(crate) rollback: bool,
     pub(crate) trial: TrialPolicy,
+    /// Short cuts that the plane offered; kept so that a power cut does not turn a small update into a large one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) patches: Vec<PatchOffer>,
 }
 
 /// What the device was last told to run.
@@ -278,6 +282,7 @@ mod tests {
             tries_left: 3,
             rollback: false,
             trial: TrialPolicy::default(),
+            patches: Vec::new(),
         });
         state.raise_release(&Family::parse("rain").unwrap(), 2);
         state.count_attempt(Digest::of(b"x"), &Failure { code: FailCode::Network, text: "no".into() });

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{BundleRef, Digest, RolloutId};
 use crate::time::ClockTrust;
+use crate::transfer::Bitmap;
 
 /// Orders all messages of one device: ledger epoch, process start, message. Later is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -291,8 +292,15 @@ pub enum WantBody {
     Chunks {
         /// The blob.
         blob: Digest,
-        /// Indices; at most [`crate::limits::WANT_MAX_CHUNKS`].
+        /// Indices; at most [`crate::limits::WANT_MAX_CHUNKS`]. Those behind the data chunks are parity.
         indices: Vec<u64>,
+    },
+    /// Listens on the blob's topic and misses these chunks: the plane publishes once there what several miss.
+    Missing {
+        /// The blob.
+        blob: Digest,
+        /// The data chunks that neither are there nor can be made of others.
+        missing: Bitmap,
     },
 }
 

@@ -84,6 +84,13 @@ pub enum Recorded {
     LocalRevert,
     Stopping,
     Tick,
+    SlotFilled {
+        job: Job,
+        #[serde(with = "chunks")]
+        present: Vec<(Digest, u64)>,
+        /// Why there are none.
+        failed: Option<String>,
+    },
 }
 
 /// A [`LoadedInfo`] as it is kept: the profile itself instead of its compiled form.
@@ -114,6 +121,11 @@ impl Recorded {
             Event::SlotPrepared { job } => Self::SlotPrepared { job: *job },
             Event::SlotScanned { job, present } => Self::SlotScanned { job: *job, present: present.to_vec() },
             Event::SlotSealed { job } => Self::SlotSealed { job: *job },
+            Event::SlotFilled { job, result } => Self::SlotFilled {
+                job: *job,
+                present: result.as_ref().map(|present| present.to_vec()).unwrap_or_default(),
+                failed: result.as_ref().err().cloned(),
+            },
             Event::SlotFailed { job, error } => Self::SlotFailed { job: *job, error: error.clone() },
             Event::Loaded { job, result } => {
                 let result = match result {

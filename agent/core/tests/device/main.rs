@@ -10,5 +10,6 @@ mod plane;
 mod power;
 mod repo;
 mod tape;
+mod transfer;
 mod windows;
 mod world;

@@ -3,13 +3,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use pinnace_agent_core::{
     Agent, Batch, Config, Effect, Event, FetchError, HttpId, Intervals, Job, Level, LoadRole, LoadedInfo, Op,
-    SlotError, SlotName, SlotPlan, Step, UpMessage, WindowDraft,
+    ParityChunk, SlotError, SlotName, SlotPlan, Step, UpMessage, WindowDraft,
 };
 use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
 use pinnace_protocol::manifest::Manifest;
-use pinnace_protocol::message::{FailCode, Failure, Phase, Report, TrialStats};
+use pinnace_protocol::message::{FailCode, Failure, Phase, Report, TrialStats, Want, WantBody};
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
 use pinnace_protocol::topic::Down;
+use pinnace_protocol::transfer::parity;
 use pinnace_protocol::trust::Floors;
 
 use crate::disk::{Disk, SlotDisk};
@@ -30,6 +31,7 @@ pub enum Stimulus {
     Prepared(Job),
     Scanned(Job, Vec<(Digest, u64)>),
     Sealed(Job),
+    Filled(Job, Result<Vec<(Digest, u64)>, String>),
     Failed(Job, SlotError),
     Loaded(Job, Result<(), Failure>),
     Trial(Job, TrialStats),
@@ -95,6 +97,10 @@ pub struct World {
     pub layout: Option<std::sync::Arc<pinnace_protocol::sketch::Layout>>,
     /// Records every start and turn when it is there.
     pub tape: Option<Tape>,
+    /// What is published to all of these is received.
+    pub listening: Vec<Digest>,
+    /// Patches make something else than they say.
+    pub bad_patches: bool,
     nonce: u64,
     highest: Floors,
 }
@@ -130,6 +136,8 @@ impl World {
             owed: Vec::new(),
             layout: None,
             tape: None,
+            listening: Vec::new(),
+            bad_patches: false,
             nonce: 0,
             highest: Floors::default(),
         };
@@ -184,6 +192,7 @@ impl World {
             self.starts += 1;
             self.queue.clear();
             (self.link, self.serving, self.trying) = (false, None, None);
+            self.listening.clear();
             self.now.mono = Mono(1);
             let (config, stored, now) = (self.config(), self.disk.stored(), self.clock());
             if let Some(tape) = &mut self.tape {
@@ -290,6 +299,9 @@ impl World {
         match effect {
             Effect::Publish(message) => self.publish(message),
             Effect::HttpGet { id, path, range, max } => {
+                if self.plane.http_hangs {
+                    return Ok(());
+                }
                 let result = self.plane.get(&path, range);
                 let result = result.and_then(|b| if b.len() as u64 > max { Err(FetchError::TooLarge) } else { Ok(b) });
                 self.queue.push_back(Stimulus::Http(id, result));
@@ -311,6 +323,17 @@ impl World {
                 );
                 let file = disk.blobs.get_mut(&blob).unwrap();
                 file[offset as usize..offset as usize + bytes.len()].copy_from_slice(&bytes);
+            }
+            Effect::Listen { blobs } => self.listening = blobs,
+            Effect::Patch { job, slot, blob, base, from, patch } => {
+                self.assert_free(slot);
+                let result = self.patch(slot, &blob, base, &from, &patch);
+                self.queue.push_back(Stimulus::Filled(job, result));
+            }
+            Effect::Restore { job, slot, blob, stripe, parity } => {
+                self.assert_free(slot);
+                let result = self.restore(slot, &blob, stripe, &parity);
+                self.queue.push_back(Stimulus::Filled(job, result));
             }
             Effect::Seal { job, slot } => {
                 self.assert_free(slot);
@@ -342,8 +365,59 @@ impl World {
         Ok(())
     }
 
+    /// Makes a blob of an old one: in this world a patch is the new blob's digest behind the old one's.
+    fn patch(
+        &mut self,
+        slot: SlotName,
+        to: &Digest,
+        base: SlotName,
+        from: &Digest,
+        patch: &[u8],
+    ) -> Result<Vec<(Digest, u64)>, String> {
+        let old = self.disk.slots.get(&base).filter(|s| s.sealed).and_then(|s| s.blobs.get(from));
+        old.ok_or("the old blob is not there")?;
+        assert_eq!(patch[..64], [from.0, to.0].concat(), "the patch is what was offered");
+        if self.bad_patches {
+            return Err("it makes something else".into());
+        }
+        let made = self.plane.repo.blob(to).unwrap().clone();
+        let count = self.plane.repo.chunks(to).0.layout().count();
+        self.disk.slots.get_mut(&slot).unwrap().blobs.insert(*to, made);
+        Ok((0..count).map(|index| (*to, index)).collect())
+    }
+
+    fn restore(
+        &mut self,
+        slot: SlotName,
+        digest: &Digest,
+        stripe: u64,
+        parity: &[ParityChunk],
+    ) -> Result<Vec<(Digest, u64)>, String> {
+        let disk = self.disk.slots.get_mut(&slot).unwrap();
+        let manifest = Manifest::parse(&disk.manifest).unwrap();
+        let blob = manifest.blobs.iter().find(|b| b.sha256 == *digest).unwrap();
+        let (cuts, digests, file) = (blob.layout(), blob.chunk_digests(), disk.blobs.get_mut(digest).unwrap());
+        let read = |index: u64| {
+            let Some((start, length)) = cuts.range(index) else {
+                return parity.iter().find(|p| p.index == index).map(|p| p.bytes.clone());
+            };
+            let piece = file[start as usize..(start + length) as usize].to_vec();
+            (Digest::of(&piece) == digests[index as usize]).then_some(piece)
+        };
+        let made = parity::restore(&cuts, &blob.stripes(), stripe, read).map_err(|e| e.to_string())?;
+        for (index, bytes) in &made {
+            let (start, length) = cuts.range(*index).unwrap();
+            assert_eq!(Digest::of(bytes), digests[*index as usize]);
+            file[start as usize..(start + length) as usize].copy_from_slice(bytes);
+        }
+        Ok(made.into_iter().map(|(index, _)| (*digest, index)).collect())
+    }
+
     fn publish(&mut self, message: UpMessage) {
         assert!(self.link, "nothing is published without a link");
+        if let UpMessage::Want(Want { body: WantBody::Missing { blob, .. }, .. }) = &message {
+            assert!(self.listening.contains(blob), "who says what it misses listens");
+        }
         let config = self.config();
         for (kind, payload) in self.plane.take(&config.tenant, &config.device, message) {
             self.queue.push_back(Stimulus::Message(kind, payload));
@@ -445,6 +519,10 @@ impl World {
                     step = self.hand(&mut agent, Event::SlotScanned { job: *job, present });
                 }
                 Stimulus::Sealed(job) => step = self.hand(&mut agent, Event::SlotSealed { job: *job }),
+                Stimulus::Filled(job, result) => {
+                    let result = result.as_deref().map_err(Clone::clone);
+                    step = self.hand(&mut agent, Event::SlotFilled { job: *job, result });
+                }
                 Stimulus::Failed(job, error) => {
                     step = self.hand(&mut agent, Event::SlotFailed { job: *job, error: error.clone() });
                 }
