@@ -245,6 +245,9 @@ impl Driver {
         self.turn(match done {
             Done::Prepared(job) => Event::SlotPrepared { job: *job },
             Done::Scanned(job, present) => Event::SlotScanned { job: *job, present },
+            Done::Filled(job, result) => {
+                Event::SlotFilled { job: *job, result: result.as_deref().map_err(Clone::clone) }
+            }
             Done::Sealed(job) => Event::SlotSealed { job: *job },
             Done::Failed(job, error) => Event::SlotFailed { job: *job, error: error.clone() },
             Done::Loaded(job, result) => {
@@ -319,6 +322,16 @@ impl Driver {
             Effect::Scan { job, slot } => self.hands.worker.send(Order::Scan(job, slot)),
             Effect::WriteChunk { job, slot, blob, offset, bytes, index: _ } => {
                 self.hands.worker.send(Order::Write(job, slot, blob, offset, bytes))
+            }
+            Effect::Listen { blobs } => {
+                self.hands.sender.listen(&blobs);
+                true
+            }
+            Effect::Patch { job, slot, blob, base, from, patch } => {
+                self.hands.worker.send(Order::Patch { job, slot, blob, base, from, patch })
+            }
+            Effect::Restore { job, slot, blob, stripe, parity } => {
+                self.hands.worker.send(Order::Restore(job, slot, blob, stripe, parity))
             }
             Effect::Seal { job, slot } => self.hands.worker.send(Order::Seal(job, slot)),
             Effect::Load { job, slot, released, role } => {

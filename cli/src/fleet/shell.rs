@@ -213,6 +213,10 @@ impl Shell {
                 Some(Waiting::Slot(done)) => match done {
                     Done::Prepared(job) => self.turn(Event::SlotPrepared { job }),
                     Done::Scanned(job, present) => self.turn(Event::SlotScanned { job, present: &present }),
+                    Done::Filled(job, result) => {
+                        let result = result.as_deref().map_err(Clone::clone);
+                        self.turn(Event::SlotFilled { job, result });
+                    }
                     Done::Sealed(job) => self.turn(Event::SlotSealed { job }),
                     Done::Failed(job, error) => self.turn(Event::SlotFailed { job, error }),
                     Done::Loaded(job, result) => {
@@ -270,6 +274,11 @@ impl Shell {
                 if let Err(why) = self.disk.write(slot, blob, index, offset, &bytes) {
                     self.done(failed(job, why));
                 }
+            }
+            Effect::Listen { blobs } => self.sender.listen(&blobs),
+            // A light device has no bytes of its own to make others of: it fetches them.
+            Effect::Patch { job, .. } | Effect::Restore { job, .. } => {
+                self.done(Done::Filled(job, Err("a light device makes no chunks".into())));
             }
             Effect::Seal { job, slot } => {
                 self.fetch.rest();

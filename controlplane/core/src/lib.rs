@@ -8,6 +8,7 @@ extern crate alloc;
 
 mod admit;
 pub mod api;
+pub mod broadcast;
 pub mod bundle;
 pub mod clone;
 mod drift_page;

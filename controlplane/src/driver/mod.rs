@@ -207,9 +207,13 @@ impl Driver {
                 match message.as_ref() {
                     UpMessage::Hello(message) => {
                         self.parts.director.heard(device, message.director_root);
+                        self.parts.director.runs(device, message.running.as_ref());
                         self.handle(&Event::Hello { device, message }, turn);
                     }
-                    UpMessage::Report(message) => self.handle(&Event::Report { device, message }, turn),
+                    UpMessage::Report(message) => {
+                        self.parts.director.runs(device, message.running.as_ref());
+                        self.handle(&Event::Report { device, message }, turn);
+                    }
                     UpMessage::Window(message) => self.handle(&Event::Window { device, message }, turn),
                     UpMessage::Log(log) => self.log(device, &log.lines),
                 }

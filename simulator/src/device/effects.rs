@@ -1,6 +1,7 @@
 //! What the core wants done.
 use pinnace_agent_core::{Effect, FetchError, HttpId, Job, Level, UpMessage};
-use pinnace_protocol::join::{METADATA_PATH, TARGETS_PATH};
+use pinnace_protocol::ids::Digest;
+use pinnace_protocol::join::{METADATA_PATH, PATCHES_PATH, TARGETS_PATH};
 use pinnace_protocol::message::Report;
 
 use super::Device;
@@ -29,6 +30,13 @@ impl Device {
             Effect::WriteChunk { job, slot, blob, index: _, offset, bytes } => {
                 let written = Order::Write(job, slot, blob, offset, bytes);
                 self.order(env, 5, written);
+            }
+            Effect::Listen { blobs } => env.broker.listen(self.index, &blobs),
+            Effect::Patch { job, slot, blob, base, from, patch } => {
+                self.order(env, 100, Order::Patch(job, (slot, blob), (base, from), patch));
+            }
+            Effect::Restore { job, slot, blob, stripe, parity } => {
+                self.order(env, 50, Order::Restore(job, slot, blob, stripe, parity));
             }
             Effect::Seal { job, slot } => self.order(env, 200, Order::Seal(job, slot)),
             Effect::Load { job, slot, released, role } => {
@@ -174,10 +182,11 @@ impl Device {
 
 /// Reads a file as the plane's device address serves it.
 fn read(env: &Env, path: &str, range: Option<(u64, u64)>, max: u64) -> Result<Vec<u8>, FetchError> {
+    let patch = path.strip_prefix(PATCHES_PATH).and_then(Digest::from_hex);
     let file = match (path.strip_prefix(METADATA_PATH), path.strip_prefix(TARGETS_PATH)) {
         (Some(name), _) => env.served_metadata(name),
         (None, Some(name)) => env.repo.target(name),
-        (None, None) => None,
+        (None, None) => patch.and_then(|patch| env.repo.patch(&patch)),
     };
     let file = file.ok_or(FetchError::NotFound)?;
     let piece = match range {

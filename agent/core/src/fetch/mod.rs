@@ -288,8 +288,10 @@ impl Agent {
             Source::Http => (1, Source::Mqtt),
         };
         fetch.spent[at] = true;
+        let is_patch = matches!(fetch.wanted.0, Which::Patch(_));
+        let is_nowhere = is_patch && matches!(fault, Fault::Answer(FetchError::NotFound));
         let is_usable = !fetch.spent[1 - at] && (other == Source::Http || self.link.up);
-        if is_usable {
+        if is_usable && !is_nowhere {
             let why: String = match &fault {
                 Fault::Wrong(_) => "wrong or missing bytes".into(),
                 Fault::Silent => "no progress".into(),
@@ -297,6 +299,14 @@ impl Agent {
             };
             turn.log(Level::Warn, format!("{}: {why}; {} is asked for the rest", fetch.source.name(), other.name()));
             fetch.use_source(other);
+            return self.next_chunks(turn, fetch);
+        }
+        if let Which::Patch(patch) = fetch.wanted.0 {
+            // A short cut that leads nowhere is no fault of the bundle, nor of a source.
+            fetch.patches.remove(patch);
+            fetch.spent = [false; 2];
+            fetch.use_source(if self.link.up { Source::Mqtt } else { Source::Http });
+            turn.log(Level::Warn, "a patch cannot be fetched: the whole is");
             return self.next_chunks(turn, fetch);
         }
         let what = format!("blob {}", fetch.piece(fetch.wanted.0).digest.short());

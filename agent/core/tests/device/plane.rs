@@ -176,6 +176,7 @@ impl Plane {
             WantBody::Chunks { blob, indices } => {
                 let chunks = match self.patches.get(blob) {
                     Some(patch) => patch.chunks(32 * 1024).map(<[u8]>::to_vec).collect(),
+                    None if self.repo.blob(blob).is_none() => return vec![],
                     None => self.repo.chunks(blob).1,
                 };
                 self.sent.1 += indices.len() as u64;
