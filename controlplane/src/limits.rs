@@ -156,6 +156,9 @@ pub const CERTIFICATES_PER_DEVICE_MAX: u64 = 128;
 pub const PATCH_BASES_MAX: usize = 4;
 /// Bytes of a blob that patches are made for: old and new one are in memory together.
 pub const PATCH_BLOB_MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of chunk digests in the patches of one assignment: with the roots of a ceremony beside them, the director's
+/// message stays below its bound.
+pub const PATCH_DIGESTS_MAX_BYTES: usize = 12 * 1024;
 /// Pairs of bundles whose patches are remembered.
 pub const PATCH_PAIRS_MAX: usize = 16 * 1024;
 /// Bytes of the file that lists the patches of one pair.

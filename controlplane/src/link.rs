@@ -105,6 +105,8 @@ pub struct LinkCounters {
     pub frames: AtomicU64,
     /// Frames published to all who listen.
     pub broadcasts: AtomicU64,
+    /// Bytes of both.
+    pub frame_bytes: AtomicU64,
     /// Connections made.
     pub connections: AtomicU64,
     /// Connections lost or not made.
@@ -302,6 +304,7 @@ impl Link {
                 Next::Frame(device, request) => {
                     let Some(bytes) = self.frames.answer(&request).await else { continue };
                     rate.spend(bytes.len() as u64);
+                    self.counters.frame_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     self.counters.frames.fetch_add(1, Ordering::Relaxed);
                     let to = Topic::Down(self.config.tenant.clone(), device, topic::Down::Chunk).to_text();
                     client.publish(to, QoS::AtMostOnce, false, bytes).await
@@ -309,6 +312,7 @@ impl Link {
                 Next::ToAll(blob, request) => {
                     let Some(bytes) = self.frames.answer(&request).await else { continue };
                     rate.spend(bytes.len() as u64);
+                    self.counters.frame_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     self.counters.broadcasts.fetch_add(1, Ordering::Relaxed);
                     let to = Topic::Blob(self.config.tenant.clone(), BlobTopic::of(&blob)).to_text();
                     client.publish(to, QoS::AtMostOnce, false, bytes).await

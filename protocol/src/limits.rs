@@ -12,8 +12,8 @@ pub const CBOR_MAX_ITEMS: usize = 65_536;
 pub const CHUNK_BYTES: u64 = 32 * 1024;
 /// Bytes of one chunk in blobs of [`LARGE_BLOB_BYTES`] and more.
 pub const CHUNK_LARGE_BYTES: u64 = 128 * 1024;
-/// Bytes from which a blob uses large chunks.
-pub const LARGE_BLOB_BYTES: u64 = 500 * 1024 * 1024;
+/// Bytes from which a blob uses large chunks: the digests of 1,200 chunks fit into a manifest, so of 150 MB.
+pub const LARGE_BLOB_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes of a manifest: it is one TUF target and one or two messages.
 pub const MANIFEST_MAX_BYTES: usize = 64 * 1024;
 /// Blobs in one bundle: variants, profile, golden vectors, card, provenance, signatures.

@@ -179,6 +179,8 @@ pub struct Counts {
     pub messages: u64,
     /// Of them to all who listen.
     pub broadcasts: u64,
+    /// Of them chunks for one device alone.
+    pub chunks_alone: u64,
     /// Blobs made of an old one.
     pub patched: u64,
     /// Stripes made whole of parity.
@@ -206,6 +208,7 @@ impl Counts {
         self.crashes += other.crashes;
         self.messages += other.messages;
         self.broadcasts += other.broadcasts;
+        self.chunks_alone += other.chunks_alone;
         self.patched += other.patched;
         self.restored += other.restored;
         self.lost += other.lost;
@@ -240,6 +243,8 @@ pub struct Env {
     pub sizes: BTreeMap<u64, u64>,
     /// Whether the plane offers patches.
     pub patches: bool,
+    /// Bytes of a model's chunks, when they are smaller than usual.
+    pub chunk_bytes: Option<u32>,
     /// Bytes that many devices hold.
     pub library: Library,
     /// Rows that devices see instead of the world's.
@@ -301,6 +306,7 @@ impl Env {
             world: plan.world,
             sizes: plan.model_bytes.clone(),
             patches: plan.patches,
+            chunk_bytes: plan.chunk_bytes,
             library: Library::default(),
             table: None,
             cohorts: plan.cohorts.clone(),

@@ -76,6 +76,9 @@ pub struct Plan {
     /// Whether the plane offers patches.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub patches: bool,
+    /// Bytes of a model's chunks, when they are smaller than usual: many chunks without many bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_bytes: Option<u32>,
     /// Devices that are alike; none when all are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cohorts: Vec<Cohort>,
@@ -100,9 +103,6 @@ fn draw_queue(seed: u64, profile: Profile, devices: usize) -> usize {
     if is_small { devices * rng.between(1, 4) as usize + 2 } else { PLANE_QUEUE_MESSAGES }
 }
 
-/// Devices up to which models may be large: all their bytes are hashed.
-const LARGE_DEVICES_MAX: usize = 40;
-
 impl Plan {
     /// Draws the plan of `options`.
     pub fn draw(options: &Options) -> Self {
@@ -121,13 +121,8 @@ impl Plan {
         let joins_ms = (0..devices).map(join).collect();
         let wishes = draw_wishes(&mut rng, profile, chaos_ms);
         let fates = draw_fates(&mut rng, profile, devices, &wishes);
-        let mut model_bytes: BTreeMap<u64, u64> =
-            wishes.iter().map(|wish| (wish.version, draw_size(&mut rng, devices))).collect();
-        let mut large = Rng::stream(seed, "large");
-        if devices <= LARGE_DEVICES_MAX && large.chance(40) {
-            // Large enough to be published to all, and to have parity.
-            model_bytes.values_mut().for_each(|bytes| *bytes = large.between(262_145, 400_000));
-        }
+        let model_bytes = wishes.iter().map(|wish| (wish.version, draw_size(&mut rng, devices))).collect();
+        let mut cuts = Rng::stream(seed, "cuts");
         let mut faults = Rng::stream(seed, "faults");
         let base = if profile.is_quiet() { Quality::CALM } else { Quality::draw(&mut faults) };
         Self {
@@ -144,6 +139,8 @@ impl Plan {
             faults: faults::draw(profile, &mut faults, devices, chaos_ms),
             plane_queue: draw_queue(seed, profile, devices),
             patches: Rng::stream(seed, "patches").chance(500),
+            // So many that they are published to all, and have parity.
+            chunk_bytes: if cuts.chance(150) { Some(cuts.between(40, 300) as u32) } else { None },
             cohorts: Vec::new(),
             hands: None,
         }

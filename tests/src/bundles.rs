@@ -1,8 +1,8 @@
 //! Bundles: trained by the program, and spoilt in ways that only a test would.
 use std::path::{Path, PathBuf};
 
-use pinnace_protocol::manifest::{Blob, Role};
-use pinnace_trainer::bundle::Bundle;
+use pinnace_protocol::manifest::Role;
+use pinnace_trainer::bundle::{Bundle, describe};
 
 use crate::process::pinnace;
 use crate::wait::Chance;
@@ -30,7 +30,7 @@ pub fn edit(dir: &Path, change: impl FnOnce(&mut Bundle)) {
     let mut bundle = Bundle::load(dir).expect("the bundle is whole");
     change(&mut bundle);
     for (blob, content) in bundle.manifest.blobs.iter_mut().zip(&bundle.contents) {
-        *blob = Blob::describe(&blob.name, blob.role, content);
+        *blob = describe(&blob.name, blob.role, content);
     }
     bundle.save(dir).expect("the bundle can be written");
 }

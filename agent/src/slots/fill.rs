@@ -161,3 +161,145 @@ impl Slots {
         Ok(present)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pinnace_agent_core::api::{PlannedBlob, SlotPlan};
+    use pinnace_protocol::ids::Family;
+    use pinnace_protocol::manifest::{Compat, Feature, FeatureKind, Role, SPEC, Signature, Task, Variant};
+    use pinnace_protocol::transfer::{Cuts, Stripes};
+
+    /// A bundle of one model, with parity: its plan, its chunks, and the parity chunks.
+    struct Sample {
+        blob: Blob,
+        plan: SlotPlan,
+        model: Vec<u8>,
+        parity: Vec<ParityChunk>,
+    }
+
+    fn sample(model: Vec<u8>) -> Sample {
+        let cuts = Cuts::even(model.len() as u64, 32 * 1024);
+        let stripes = Stripes::new(cuts.count(), Stripes::parity_for(cuts.count()));
+        let mut parity = Vec::new();
+        for stripe in 0..stripes.count() {
+            let read = |index: u64| cuts.pieces(&model).nth(index as usize).map(<[u8]>::to_vec);
+            let made = parity::encode(&cuts, &stripes, stripe, read).unwrap();
+            parity.extend(stripes.parity(stripe).zip(made).map(|(index, bytes)| ParityChunk { index, bytes }));
+        }
+        let blob =
+            Blob::describe("model.onnx", Role::Model, &model).with_parity(parity.iter().map(|p| p.bytes.as_slice()));
+        let manifest = Manifest {
+            spec: SPEC.into(),
+            family: Family::parse("demo").unwrap(),
+            version: 1,
+            release_counter: 1,
+            created: 1,
+            compat: Compat::default(),
+            signature: Signature {
+                task: Task::Regression,
+                input: "x".into(),
+                output: "y".into(),
+                label_output: None,
+                classes: vec![],
+                features: vec![Feature { name: "a".into(), kind: FeatureKind::Numeric, unit: String::new() }],
+            },
+            variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["tract".into()] }],
+            blobs: vec![blob.clone()],
+        };
+        let manifest = manifest.to_bytes().unwrap();
+        let blobs = vec![PlannedBlob { digest: blob.sha256, length: blob.length, chunk: blob.chunk }];
+        Sample { plan: SlotPlan { digest: Digest::of(&manifest), manifest, blobs }, blob, model, parity }
+    }
+
+    fn noise(seed: u64, length: usize) -> Vec<u8> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        (0..length).map(|_| next()).collect()
+    }
+
+    /// Returns slots with `old` sealed in A and `new` begun in B.
+    fn begun(old: &Sample, new: &Sample) -> (tempfile::TempDir, Slots) {
+        let dir = tempfile::tempdir().unwrap();
+        let slots = Slots::open(dir.path()).unwrap();
+        slots.prepare(SlotName::A, &old.plan).unwrap();
+        slots.write_chunk(SlotName::A, old.blob.sha256, 0, &old.model).unwrap();
+        slots.seal(SlotName::A).unwrap();
+        slots.prepare(SlotName::B, &new.plan).unwrap();
+        (dir, slots)
+    }
+
+    #[test]
+    fn what_another_slot_holds_is_copied_wherever_it_lies_there() {
+        let old = sample(noise(1, 9 * 32_768));
+        // Chunks 3 to 8 of the old model, then one new one.
+        let new = sample([&old.model[3 * 32_768..], noise(2, 32_768).as_slice()].concat());
+        let (_dir, slots) = begun(&old, &new);
+        let found: Vec<u64> = slots.scan(SlotName::B).unwrap().into_iter().map(|(_, index)| index).collect();
+        assert_eq!(found, [0, 1, 2, 3, 4, 5]);
+        // Found again without the other slot: they are on disk.
+        slots.erase(SlotName::A).unwrap();
+        assert_eq!(slots.scan(SlotName::B).unwrap().len(), 6);
+    }
+
+    #[test]
+    fn damage_in_the_other_slot_is_not_copied() {
+        let old = sample(noise(1, 3 * 32_768));
+        let new = sample([old.model.as_slice(), b"more"].concat());
+        let (dir, slots) = begun(&old, &new);
+        let path = dir.path().join("slots/a").join(old.blob.sha256.to_hex());
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[40_000] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let found: Vec<u64> = slots.scan(SlotName::B).unwrap().into_iter().map(|(_, index)| index).collect();
+        assert_eq!(found, [0, 2]);
+    }
+
+    #[test]
+    fn a_patch_makes_the_whole_blob_or_nothing() {
+        let old = sample(noise(1, 200_000));
+        let mut changed = old.model.clone();
+        changed.iter_mut().step_by(30_000).for_each(|byte| *byte ^= 1);
+        let new = sample(changed);
+        let (dir, slots) = begun(&old, &new);
+        let patch = pinnace_patch::smallest(&old.model, &new.model, 100_000).unwrap().bytes;
+        let (to, from) = (new.blob.sha256, old.blob.sha256);
+        for fault in 0..3 {
+            let (mut patch, mut from) = (patch.clone(), from);
+            match fault {
+                0 => patch.truncate(patch.len() - 1),
+                1 => from = Digest::of(b"not here"),
+                _ => patch = pinnace_patch::smallest(&old.model, &old.model[..100_000], 100_000).unwrap().bytes,
+            }
+            assert!(slots.patch(SlotName::B, &to, SlotName::A, &from, &patch).is_err());
+            let part = dir.path().join("slots/b.part").join(to.to_hex());
+            assert!(std::fs::read(part).unwrap().iter().all(|byte| *byte == 0), "nothing was written");
+        }
+        let made = slots.patch(SlotName::B, &to, SlotName::A, &from, &patch).unwrap();
+        assert_eq!(made.len() as u64, new.blob.layout().count());
+        slots.seal(SlotName::B).unwrap();
+    }
+
+    #[test]
+    fn parity_makes_up_for_missing_chunks_and_never_uses_a_damaged_one() {
+        let (old, new) = (sample(noise(1, 1_000)), sample(noise(2, 20 * 32_768 - 5)));
+        let (_dir, slots) = begun(&old, &new);
+        let digest = new.blob.sha256;
+        // Chunks 4 and 19 are missing, and there are two parity chunks.
+        for (index, piece) in (0..).zip(new.blob.layout().pieces(&new.model)) {
+            if index != 4 && index != 19 {
+                slots.write_chunk(SlotName::B, digest, index * 32_768, piece).unwrap();
+            }
+        }
+        assert!(slots.restore(SlotName::B, &digest, 0, &new.parity[..1]).is_err(), "one is too few");
+        let mut made = slots.restore(SlotName::B, &digest, 0, &new.parity).unwrap();
+        made.sort_unstable();
+        assert_eq!(made, [(digest, 4), (digest, 19)]);
+        slots.write_chunk(SlotName::B, digest, 0, b"damage").unwrap();
+        assert_eq!(slots.restore(SlotName::B, &digest, 0, &new.parity).unwrap(), [(digest, 0)]);
+        slots.seal(SlotName::B).unwrap();
+    }
+}

@@ -198,8 +198,12 @@ pub struct StatsReply {
     pub directors: u64,
     /// Window acknowledgements sealed.
     pub acks: u64,
-    /// Frames sent.
+    /// Frames sent to one device.
     pub frames: u64,
+    /// Frames published to all who listen.
+    pub broadcasts: u64,
+    /// Bytes of all frames.
+    pub frame_bytes: u64,
     /// Messages to devices dropped for want of room.
     pub dropped: u64,
     /// Log lines received from devices.

@@ -15,7 +15,9 @@ use pinnace_protocol::transfer::PatchOffer;
 use super::Registry;
 use super::release::MANIFEST_SUFFIX;
 use crate::blobs::{BlobError, Blobs};
-use crate::limits::{PATCH_BASES_MAX, PATCH_BLOB_MAX_BYTES, PATCH_FILE_MAX_BYTES, PATCH_PAIRS_MAX};
+use crate::limits::{
+    PATCH_BASES_MAX, PATCH_BLOB_MAX_BYTES, PATCH_DIGESTS_MAX_BYTES, PATCH_FILE_MAX_BYTES, PATCH_PAIRS_MAX,
+};
 
 /// A patch must be smaller than this share of what is fetched without it: it costs the device memory and time.
 const WORTH_PERCENT: u64 = 80;
@@ -150,6 +152,10 @@ impl Registry {
             });
             let Some(patch) = made.await.ok().flatten() else { continue };
             let offer = PatchOffer::describe(base, old.sha256, blob.sha256, &patch.bytes);
+            let digests: usize = offers.iter().chain([&offer]).map(|o: &PatchOffer| o.chunks.len()).sum();
+            if digests > PATCH_DIGESTS_MAX_BYTES {
+                continue;
+            }
             let bytes = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from(patch.bytes))]);
             self.blobs().put(offer.sha256, PATCH_MAX_BYTES, bytes).await?;
             offers.push(offer);

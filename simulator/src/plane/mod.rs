@@ -369,7 +369,7 @@ impl Plane {
         if env.repo.released(version).is_none() {
             let now_s = env.unix_ms() / 1000;
             let bytes = env.model_bytes(version);
-            env.repo.release(version, bytes, now_s);
+            env.repo.release(version, bytes, env.chunk_bytes, now_s);
         }
         let Some(release) = env.repo.released(version) else { return };
         let profile = release.bundle.content(pinnace_protocol::manifest::Role::Profile).unwrap_or_default().to_vec();
@@ -461,6 +461,7 @@ fn answer(env: &mut Env, device: usize, body: &WantBody) {
         // Not to one device.
         WantBody::Missing { .. } => Vec::new(),
     };
+    env.counts.chunks_alone += frames.iter().filter(|f| matches!(f, FrameBody::Chunk { .. })).count() as u64;
     for body in frames {
         if let Ok(payload) = pinnace_protocol::cbor::encode(&Frame { body }) {
             env.publish_down(device, pinnace_protocol::topic::Down::Chunk, payload);

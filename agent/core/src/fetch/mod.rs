@@ -159,7 +159,11 @@ impl Agent {
         let source = if self.link.up { Source::Mqtt } else { Source::Http };
         let mut fetch = Fetch::new(job, slot, manifest, present, source);
         let offers = self.state.candidate.as_ref().map(|c| c.patches.clone()).unwrap_or_default();
-        fetch.patches = offers.into_iter().take(PATCH_OFFERS_MAX).filter_map(|o| self.patch(&fetch, o)).collect();
+        for offer in offers.into_iter().take(PATCH_OFFERS_MAX) {
+            // One for each blob: they are held in memory.
+            let is_first = fetch.patches.iter().all(|known| known.offer.to != offer.to);
+            fetch.patches.extend(self.patch(&fetch, offer).filter(|_| is_first));
+        }
         self.next_chunks(turn, Box::new(fetch));
     }
 

@@ -79,7 +79,7 @@ fn a_broker_that_drops_half_of_the_chunks_only_takes_longer() {
 }
 
 #[test]
-fn nothing_by_mqtt_is_fetched_by_http_and_the_other_way_round() {
+fn a_source_that_hangs_or_trickles_is_left_for_the_other() {
     let (mut silent, _, v2) = world();
     silent.assign(Assigned::new(&v2, 2));
     silent.until("downloading", |w| w.phase() == Some(Phase::Downloading));
