@@ -9,6 +9,8 @@ pub const WINDOW_LOG_MAX: u32 = 27;
 pub const BEST_MAX_BYTES: usize = 24 * 1024 * 1024;
 /// Bytes of old and new file together up to which zstd tries hard (level 9); beyond, level 3.
 pub const HARD_MAX_BYTES: usize = 96 * 1024 * 1024;
+/// Bytes of old and new file together from which the slow way is tried in a quick manner first.
+pub const TRIAL_FROM_BYTES: usize = 1024 * 1024;
 /// Operations of one patch: five for each tensor, and then some.
 pub const OPERATIONS_MAX: usize = 65_536;
 /// Bytes of a patch's table of operations: each takes at most 31.
