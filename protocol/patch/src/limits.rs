@@ -19,6 +19,8 @@ pub const TABLE_MAX_BYTES: usize = 2 * 1024 * 1024;
 pub const TENSORS_MAX: usize = 8192;
 /// Bytes of the smallest tensor that is worth an operation.
 pub const TENSOR_MIN_BYTES: usize = 256;
+/// Bytes of the smallest tensor whose differences may be grouped: beginning a group costs bytes, weighing them memory.
+pub const GROUPED_MIN_BYTES: usize = 32 * 1024;
 /// Messages within messages that the reader of ONNX follows: graphs in attributes of nodes of graphs.
 pub const DEPTH_MAX: usize = 24;
 /// Bytes of the smallest tensor that gets chunks of its own: smaller ones would make the list of chunks long.

@@ -50,14 +50,16 @@ pub(crate) fn difference(old: &[u8], new: &[u8], width: Width) -> Difference {
     let mut planes = [const { [0_u32; 256] }; 8].map(Histogram);
     let mut changed = [const { [0_u32; 256] }; 8].map(Histogram);
     let mut groups = Vec::new();
-    groups.resize_with(256, || [const { [0_u32; 256] }; 8].map(Histogram));
+    let worth_groups = old.len() >= limits::GROUPED_MIN_BYTES;
+    groups.resize_with(if worth_groups { 256 } else { 0 }, || [const { [0_u32; 256] }; 8].map(Histogram));
     let mut gaps = Histogram::new();
     let (mut count, mut gap, mut gap_bytes) = (0, 0_usize, 0);
     for (old, new) in old.chunks_exact(width.bytes()).zip(new.chunks_exact(width.bytes())) {
         let bytes = width.difference(width.read(old), width.read(new)).to_le_bytes();
         planes.iter_mut().zip(bytes).take(width.bytes()).for_each(|(plane, byte)| plane.add(byte));
-        let group = &mut groups[width.group(width.read(old))];
-        group.iter_mut().zip(bytes).take(width.bytes()).for_each(|(plane, byte)| plane.add(byte));
+        if let Some(group) = groups.get_mut(width.group(width.read(old))) {
+            group.iter_mut().zip(bytes).take(width.bytes()).for_each(|(plane, byte)| plane.add(byte));
+        }
         if old == new {
             gap += 1;
             continue;
@@ -71,7 +73,8 @@ pub(crate) fn difference(old: &[u8], new: &[u8], width: Width) -> Difference {
     }
     let sum = |planes: &[Histogram]| planes.iter().map(Histogram::bits).sum::<f64>();
     let (dense, sparse) = (sum(&planes), sum(&changed) + gaps.bits());
-    let grouped = groups.iter().filter(|group| group[0].any()).map(|group| sum(group) + GROUP_BITS).sum();
+    let grouped: f64 = groups.iter().filter(|group| group[0].any()).map(|group| sum(group) + GROUP_BITS).sum();
+    let grouped = if worth_groups { grouped } else { f64::INFINITY };
     Difference { count, grouped, dense, sparse, sparse_bytes: gap_bytes + count * width.bytes() }
 }
 
