@@ -1,5 +1,5 @@
 //! Does what a patch of kind tensor says.
-use crate::elements::Width;
+use crate::elements::{Groups, Width};
 use crate::table::{Content, Operation};
 use crate::{PatchError, frame, limits};
 
@@ -60,6 +60,16 @@ impl<'a> Maker<'a> {
                 let differences = content.elements(width, elements)?;
                 for (index, old) in self.old(offset, length)?.chunks_exact(width.bytes()).enumerate() {
                     self.push(width, width.add(width.read(old), differences.at(index)));
+                }
+            }
+            Operation::Grouped { offset, length, width } => {
+                self.room(length)?;
+                let differences = content.elements(width, whole(length, width)?)?;
+                let old = self.old(offset, length)?;
+                let mut groups = Groups::new(old, width);
+                for old in old.chunks_exact(width.bytes()) {
+                    let old = width.read(old);
+                    self.push(width, width.add(old, differences.at(groups.place(old))));
                 }
             }
             Operation::Sparse { offset, length, width, count } => {

@@ -59,9 +59,39 @@ impl Width {
     pub(crate) fn turn(self, value: u64) -> u64 {
         ((value << 1) | (value >> (self.bits() - 1))) & self.mask()
     }
+    /// Returns the group of an element: its highest byte once turned.
+    pub(crate) fn group(self, value: u64) -> usize {
+        (self.turn(value) >> (self.bits() - 8)) as usize
+    }
     /// Returns the element that [`Self::turn`] made this of.
     pub(crate) fn turn_back(self, value: u64) -> u64 {
         (value >> 1) | ((value & 1) << (self.bits() - 1))
+    }
+}
+
+/// Where the differences of a tensor's elements stand when they are grouped: by the highest byte of the old element,
+/// turned, and in their own order within a group. Of floats with one exponent, like changes have like differences.
+pub(crate) struct Groups {
+    next: [usize; 256],
+    width: Width,
+}
+
+impl Groups {
+    pub(crate) fn new(old: &[u8], width: Width) -> Self {
+        let mut sizes = [0; 256];
+        old.chunks_exact(width.bytes()).for_each(|element| sizes[width.group(width.read(element))] += 1);
+        let mut next = 0;
+        let starts = sizes.map(|size| {
+            next += size;
+            next - size
+        });
+        Self { next: starts, width }
+    }
+    /// Returns the place of the next element, which is this one in the old tensor.
+    pub(crate) fn place(&mut self, old: u64) -> usize {
+        let next = &mut self.next[self.width.group(old)];
+        *next += 1;
+        *next - 1
     }
 }
 
@@ -83,6 +113,14 @@ mod tests {
                 assert_eq!(width.read(&bytes), old);
             }
         }
+    }
+
+    #[test]
+    fn every_element_has_a_place_of_its_own() {
+        let old: Vec<u8> = [3.0_f32, 0.1, -3.5, 0.11, 2.0].iter().flat_map(|w| w.to_le_bytes()).collect();
+        let mut groups = Groups::new(&old, Width::Four);
+        let places = old.chunks(4).map(|element| groups.place(Width::Four.read(element)));
+        assert_eq!(places.collect::<Vec<_>>(), [2, 0, 3, 1, 4], "by exponent, whatever the sign");
     }
 
     #[test]

@@ -3,12 +3,15 @@ use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound, find_frame_compres
 
 use crate::{PatchError, limits};
 
+/// The level for what must be quick.
+pub(crate) const QUICK: i32 = 3;
+
 /// Returns the level that takes seconds, not minutes, for this many bytes of old and new file together.
 pub(crate) fn level(bytes: usize) -> i32 {
     match bytes {
         n if n <= limits::BEST_MAX_BYTES => 19,
         n if n <= limits::HARD_MAX_BYTES => 9,
-        _ => 3,
+        _ => QUICK,
     }
 }
 

@@ -57,10 +57,17 @@ pub struct Patch {
 /// Returns the smallest patch that makes `to` of `from`; `None` when none has fewer than `below` bytes.
 ///
 /// Files longer than [`limits::FILE_MAX_BYTES`] get none. Effort falls with size ([`limits::BEST_MAX_BYTES`]): megabytes
-/// take seconds. Memory: a few times that of both files.
+/// take seconds. Kind zstd is the slow one; on files of [`limits::TRIAL_FROM_BYTES`] it is left out when a quick trial
+/// says that it would be far behind. Memory: a few times that of both files.
 pub fn smallest(from: &[u8], to: &[u8], below: u64) -> Option<Patch> {
-    let made = [Kind::Tensor, Kind::Zstd].into_iter().filter_map(|kind| make(from, to, kind));
-    made.min_by_key(|patch| patch.bytes.len()).filter(|patch| (patch.bytes.len() as u64) < below)
+    let tensor = make(from, to, Kind::Tensor);
+    let hopeless = |tensor: &Patch| {
+        let trial = || frame::compress(from, to, frame::QUICK).map_or(0, |frame| frame.len());
+        from.len() + to.len() >= limits::TRIAL_FROM_BYTES && trial() > tensor.bytes.len() / 2 * 3
+    };
+    let zstd = if tensor.as_ref().is_some_and(hopeless) { None } else { make(from, to, Kind::Zstd) };
+    let smallest = tensor.into_iter().chain(zstd).min_by_key(|patch| patch.bytes.len());
+    smallest.filter(|patch| (patch.bytes.len() as u64) < below)
 }
 
 /// Returns the patch of one kind that makes `to` of `from`, whatever its size; `None` when this way does not fit the

@@ -1,7 +1,7 @@
 //! Finds the operations that make one model of another.
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::elements::Width;
+use crate::elements::{Groups, Width};
 use crate::onnx::{self, Region};
 use crate::table::{self, Operation, Streams};
 use crate::{limits, weigh};
@@ -122,13 +122,13 @@ impl Planner<'_> {
         }
         let difference = weigh::difference(old, new, width);
         let (fresh, _) = weigh::fresh(new, width);
-        if difference.dense.min(difference.sparse) >= fresh {
+        if difference.dense.min(difference.grouped).min(difference.sparse) >= fresh {
             return self.fresh(length, width);
         }
         let elements = old.chunks_exact(width.bytes()).zip(new.chunks_exact(width.bytes()));
         let difference_of = |(old, new)| width.difference(width.read(old), width.read(new));
         // Streams are never longer than what is made of them: the device counts on it.
-        if difference.sparse < difference.dense && difference.sparse_bytes <= length {
+        if difference.sparse < difference.dense.min(difference.grouped) && difference.sparse_bytes <= length {
             let mut gap = 0;
             for pair in elements {
                 if pair.0 == pair.1 {
@@ -140,6 +140,12 @@ impl Planner<'_> {
                 gap = 0;
             }
             self.operations.push(Operation::Sparse { offset, length, width, count: difference.count });
+        } else if difference.grouped < difference.dense {
+            let mut groups = Groups::new(old, width);
+            let mut grouped = vec![0; length / width.bytes()];
+            elements.for_each(|pair| grouped[groups.place(width.read(pair.0))] = difference_of(pair));
+            grouped.into_iter().for_each(|difference| self.streams.element(width, difference));
+            self.operations.push(Operation::Grouped { offset, length, width });
         } else {
             elements.for_each(|pair| self.streams.element(width, difference_of(pair)));
             self.operations.push(Operation::Dense { offset, length, width });

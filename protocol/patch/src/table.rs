@@ -10,11 +10,14 @@
 //! | 2 | dense | offset, length | bytes of the old file, a difference added to each element |
 //! | 3 | sparse | offset, length, count | bytes of the old file, a difference added to `count` elements |
 //! | 4 | planes | length | elements, each turned left by one bit and split into the planes |
+//! | 5 | grouped | offset, length | as dense; the differences are grouped by the old element |
 //!
 //! Then come the lengths of the seventeen streams: literals, gaps, and the planes of width 1, 2, 4 and 8, lowest byte
-//! first; and the streams. An element of operations 2 to 4 takes one byte of each plane of its width. A difference is
+//! first; and the streams. An element of operations 2 to 5 takes one byte of each plane of its width. A difference is
 //! wrapping, with its sign in the lowest bit (zigzag). A gap is the number of elements stepped over before the one that
-//! changes, as a sum of bytes, the last of them below 255. All streams end with the last operation.
+//! changes, as a sum of bytes, the last of them below 255. A group is all elements of the old tensor whose highest byte,
+//! turned as in operation 4, is the same: the lowest group comes first, each in the order of its elements. All streams
+//! end with the last operation.
 use crate::elements::{PLANES, Width};
 use crate::{PatchError, limits};
 
@@ -26,6 +29,7 @@ pub(crate) enum Operation {
     Dense { offset: usize, length: usize, width: Width },
     Sparse { offset: usize, length: usize, width: Width, count: usize },
     Planes { length: usize, width: Width },
+    Grouped { offset: usize, length: usize, width: Width },
 }
 
 /// Streams of a patch, to write.
@@ -73,6 +77,7 @@ pub(crate) fn write(operations: &[Operation], streams: &Streams) -> Vec<u8> {
             Operation::Dense { offset, length, width } => (2, width.log(), &[*offset, *length]),
             Operation::Sparse { offset, length, width, count } => (3, width.log(), &[*offset, *length, *count]),
             Operation::Planes { length, width } => (4, width.log(), &[*length]),
+            Operation::Grouped { offset, length, width } => (5, width.log(), &[*offset, *length]),
         };
         out.push(code << 4 | width);
         numbers.iter().for_each(|value| number(&mut out, *value));
@@ -214,6 +219,7 @@ fn operation(source: &mut Source<'_>) -> Result<Operation, PatchError> {
             Operation::Sparse { offset, length, width, count: source.number()? }
         }
         (4, width) => Operation::Planes { length: source.number()?, width },
+        (5, width) => Operation::Grouped { offset: source.number()?, length: source.number()?, width },
         _ => return Err(unknown),
     })
 }

@@ -5,6 +5,9 @@ use crate::{frame, limits};
 /// Bits that zstd needs at least to tell where a run of zeros ends.
 const RUN_BITS: f64 = 20.0;
 
+/// Bits that zstd needs at least to say that another distribution begins.
+const GROUP_BITS: f64 = 1000.0;
+
 /// How often each byte occurs.
 struct Histogram([u32; 256]);
 
@@ -14,6 +17,9 @@ impl Histogram {
     }
     fn add(&mut self, byte: u8) {
         self.0[usize::from(byte)] += 1;
+    }
+    fn any(&self) -> bool {
+        self.0.iter().any(|count| *count > 0)
     }
     /// Returns the bits that so many bytes of this distribution take, each on its own, one at least.
     fn bits(&self) -> f64 {
@@ -31,6 +37,8 @@ pub(crate) struct Difference {
     pub(crate) count: usize,
     /// Bits, written as the difference of every element.
     pub(crate) dense: f64,
+    /// Bits, written as the difference of every element, grouped by the old one.
+    pub(crate) grouped: f64,
     /// Bits, written as gaps and differences of those that differ.
     pub(crate) sparse: f64,
     /// Bytes of gaps and differences before they are compressed.
@@ -41,11 +49,17 @@ pub(crate) struct Difference {
 pub(crate) fn difference(old: &[u8], new: &[u8], width: Width) -> Difference {
     let mut planes = [const { [0_u32; 256] }; 8].map(Histogram);
     let mut changed = [const { [0_u32; 256] }; 8].map(Histogram);
+    let mut groups = Vec::new();
+    let worth_groups = old.len() >= limits::GROUPED_MIN_BYTES;
+    groups.resize_with(if worth_groups { 256 } else { 0 }, || [const { [0_u32; 256] }; 8].map(Histogram));
     let mut gaps = Histogram::new();
     let (mut count, mut gap, mut gap_bytes) = (0, 0_usize, 0);
     for (old, new) in old.chunks_exact(width.bytes()).zip(new.chunks_exact(width.bytes())) {
         let bytes = width.difference(width.read(old), width.read(new)).to_le_bytes();
         planes.iter_mut().zip(bytes).take(width.bytes()).for_each(|(plane, byte)| plane.add(byte));
+        if let Some(group) = groups.get_mut(width.group(width.read(old))) {
+            group.iter_mut().zip(bytes).take(width.bytes()).for_each(|(plane, byte)| plane.add(byte));
+        }
         if old == new {
             gap += 1;
             continue;
@@ -59,7 +73,9 @@ pub(crate) fn difference(old: &[u8], new: &[u8], width: Width) -> Difference {
     }
     let sum = |planes: &[Histogram]| planes.iter().map(Histogram::bits).sum::<f64>();
     let (dense, sparse) = (sum(&planes), sum(&changed) + gaps.bits());
-    Difference { count, dense, sparse, sparse_bytes: gap_bytes + count * width.bytes() }
+    let grouped: f64 = groups.iter().filter(|group| group[0].any()).map(|group| sum(group) + GROUP_BITS).sum();
+    let grouped = if worth_groups { grouped } else { f64::INFINITY };
+    Difference { count, grouped, dense, sparse, sparse_bytes: gap_bytes + count * width.bytes() }
 }
 
 /// Returns the bytes of a tensor turned and split into planes, one plane after the other.

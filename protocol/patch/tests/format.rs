@@ -5,22 +5,24 @@ use pinnace_protocol::ids::Digest;
 
 mod common;
 
-/// Returns an old file, what five operations make of it, and the patch that says so.
+/// Returns an old file, what six operations make of it, and the patch that says so.
 fn all_operations() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
-    let from: Vec<u8> = (0..32).collect();
+    let mut from: Vec<u8> = (0..32).collect();
+    from[14] = 0x90; // turned 0x21, more than the next two
     let table = [
-        &[5][..],
+        &[6][..],
         &[0x00, 30, 2],   // copy 2 from 30
         &[0x10, 3],       // literal 3
         &[0x21, 4, 4],    // dense, two bytes each, 4 from 4
         &[0x30, 8, 6, 2], // sparse, one byte each, 6 from 8, 2 of them
         &[0x42, 4],       // planes, four bytes each
+        &[0x50, 14, 3],   // grouped, one byte each, 3 from 14
     ];
     let streams: [(usize, &[u8]); 9] = [
         (0, b"new"),
         (1, &[1, 2]),
-        (2, &[2, 3]), // zigzag: 1 and -2
-        (3, &[1, 4]), // -1 and 2, low bytes
+        (2, &[2, 3, 2, 4, 6]), // zigzag: 1 and -2; 1, 2 and 3, for the second, third and first
+        (3, &[1, 4]),          // -1 and 2, low bytes
         (4, &[0, 0]),
         (5, &[0x01]), // 0xc0490fdb, which is -pi, turned left by one
         (6, &[0]),
@@ -38,6 +40,7 @@ fn all_operations() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     to.extend((0x0706_u16 + 2).to_le_bytes());
     to.extend([8, 10, 10, 11, 10, 13]);
     to.extend((-core::f32::consts::PI).to_le_bytes());
+    to.extend([0x90 + 3, 15 + 1, 16 + 2]);
     let patch = patch(2, &from, &to, &tensor_body(&content(&table.concat(), &streams)));
     (from, to, patch)
 }

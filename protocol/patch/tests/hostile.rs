@@ -116,7 +116,7 @@ fn operations_that_do_not_add_up_are_refused() {
         ("a length that overflows", table(&[&[1, 0, 1], &huge])),
         ("a literal that is not there", table(&[&[1, 0x10, 64]])),
         ("a literal that overflows", table(&[&[1, 0x10], &huge])),
-        ("an operation that is not known", table(&[&[1, 0x50, 64]])),
+        ("an operation that is not known", table(&[&[1, 0x60, 64]])),
         ("a copy with a width", table(&[&[1, 0x01, 0, 64]])),
         ("a width that is not known", table(&[&[1, 0x24, 0, 64]])),
         ("planes that are not there", table(&[&[1, 0x42, 64]])),

@@ -152,6 +152,12 @@ fn small_updates_are_small_patches() {
     let bytes = both_ways(&from, &tuned.file());
     assert!(bytes < from.len() * 52 / 100, "fp32: {bytes} of {}", from.len());
 
+    // Changes of one size, whatever the weight: differences are grouped by exponent.
+    let mut tuned_alike = model.clone();
+    tuned_alike.change(|w| w + 1e-4 * chance.normal() as f32, |w| w);
+    let bytes = both_ways(&from, &tuned_alike.file());
+    assert!(bytes < from.len() * 545 / 1000, "fp32, changes of one size: {bytes} of {}", from.len());
+
     // Element types that nothing says: two files of weights alone.
     let raw = |model: &Model| model.tensors.iter().flat_map(|tensor| tensor.data.clone()).collect::<Vec<u8>>();
     let bytes = both_ways(&raw(&model), &raw(&tuned));
