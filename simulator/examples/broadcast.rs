@@ -26,8 +26,12 @@ fn main() -> Result<(), String> {
         plan.wishes.truncate(1);
         (plan.fates, plan.faults) = (BTreeMap::new(), Vec::new());
         plan.model_bytes = BTreeMap::from([(1, CHUNKS * u64::from(CHUNK_BYTES))]);
-        (plan.chunk_bytes, plan.patches) = (Some(CHUNK_BYTES), false);
+        (plan.chunks, plan.patches) = (Some(CHUNKS as u32), false);
         plan.base.loss_permille = *loss;
+        // All are there, as in a fleet that gets its next version.
+        plan.joins_ms.iter_mut().zip(0..).for_each(|(at, device)| *at = 1_000 + device * 7 % 5_000);
+        // One device first, then all others at once.
+        (plan.policy.canary, plan.policy.waves_permille) = (1, vec![1000]);
         let verdict = run_last(&case);
         if let Some(violation) = &verdict.violation {
             return Err(violation.to_string());

@@ -243,8 +243,8 @@ pub struct Env {
     pub sizes: BTreeMap<u64, u64>,
     /// Whether the plane offers patches.
     pub patches: bool,
-    /// Bytes of a model's chunks, when they are smaller than usual.
-    pub chunk_bytes: Option<u32>,
+    /// Chunks of each model, when they are more than usual.
+    pub chunks: Option<u32>,
     /// Bytes that many devices hold.
     pub library: Library,
     /// Rows that devices see instead of the world's.
@@ -306,7 +306,7 @@ impl Env {
             world: plan.world,
             sizes: plan.model_bytes.clone(),
             patches: plan.patches,
-            chunk_bytes: plan.chunk_bytes,
+            chunks: plan.chunks,
             library: Library::default(),
             table: None,
             cohorts: plan.cohorts.clone(),

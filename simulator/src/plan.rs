@@ -76,9 +76,9 @@ pub struct Plan {
     /// Whether the plane offers patches.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub patches: bool,
-    /// Bytes of a model's chunks, when they are smaller than usual: many chunks without many bytes.
+    /// Chunks of each model, when they are more than usual: many chunks without many bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chunk_bytes: Option<u32>,
+    pub chunks: Option<u32>,
     /// Devices that are alike; none when all are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cohorts: Vec<Cohort>,
@@ -140,7 +140,7 @@ impl Plan {
             plane_queue: draw_queue(seed, profile, devices),
             patches: Rng::stream(seed, "patches").chance(500),
             // So many that they are published to all, and have parity.
-            chunk_bytes: if cuts.chance(150) { Some(cuts.between(40, 300) as u32) } else { None },
+            chunks: if cuts.chance(150) { Some(cuts.between(8, 40) as u32) } else { None },
             cohorts: Vec::new(),
             hands: None,
         }

@@ -196,10 +196,10 @@ impl Repo {
     }
 
     /// Trains, signs and publishes a version.
-    pub fn release(&mut self, version: u64, model_bytes: u64, chunk: Option<u32>, now_s: u64) {
+    pub fn release(&mut self, version: u64, model_bytes: u64, chunks: Option<u32>, now_s: u64) {
         let bundle = match self.real.get(&version) {
             Some(real) => rename(real, version, now_s),
-            None => train(version, (model_bytes, chunk), now_s, &self.world, &mut self.rng),
+            None => train(version, (model_bytes, chunks), now_s, &self.world, &mut self.rng),
         };
         let current = Current { targets: self.top.clone(), family: self.family.clone() };
         let (targets, trainer, approver) = (key(10), key(40), key(41));
@@ -299,10 +299,10 @@ fn rename(real: &Bundle, version: u64, now_s: u64) -> Bundle {
 }
 
 /// Describes a file, with parity when it has many chunks.
-fn describe(name: &str, role: Role, bytes: &[u8], chunk: Option<u32>) -> Blob {
-    let blob = match chunk.filter(|_| role == Role::Model) {
-        Some(chunk) => {
-            let even = Cuts::even(bytes.len() as u64, chunk.into());
+fn describe(name: &str, role: Role, bytes: &[u8], chunks: Option<u32>) -> Blob {
+    let blob = match chunks.filter(|_| role == Role::Model) {
+        Some(chunks) => {
+            let even = Cuts::even(bytes.len() as u64, (bytes.len() as u64).div_ceil(chunks.into()));
             let lengths: Vec<u32> = (0..even.count()).map(|index| even.len(index) as u32).collect();
             Blob::describe_cut(name, role, bytes, &Cuts::listed(&lengths))
         }
@@ -324,13 +324,7 @@ fn parity(cuts: &Cuts, stripes: &Stripes, bytes: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Makes a bundle: a model of random bytes (the engine is a stub), a real reference profile, a card.
-fn train(
-    version: u64,
-    (size, chunk): (u64, Option<u32>),
-    now_s: u64,
-    world: &World,
-    rng: &mut Rng,
-) -> Bundle {
+fn train(version: u64, (size, chunks): (u64, Option<u32>), now_s: u64, world: &World, rng: &mut Rng) -> Bundle {
     let mut model: Vec<u8> = (0..size.div_ceil(8)).flat_map(|_| rng.bits().to_le_bytes()).collect();
     model.truncate(size as usize);
     let profile = reference(world, rng);
@@ -357,7 +351,7 @@ fn train(
             features: vec![feature("wind", FeatureKind::Numeric), feature("sky", FeatureKind::Categorical(skies))],
         },
         variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["stub".into()] }],
-        blobs: files.iter().map(|(name, role, bytes)| describe(name, *role, bytes, chunk)).collect(),
+        blobs: files.iter().map(|(name, role, bytes)| describe(name, *role, bytes, chunks)).collect(),
     };
     Bundle { manifest, contents: files.into_iter().map(|(_, _, bytes)| bytes).collect() }
 }

@@ -11,7 +11,9 @@ use pinnace_protocol::ids::{DeviceId, Digest};
 use pinnace_protocol::time::Mono;
 use pinnace_protocol::transfer::{Bitmap, Stripes};
 
-use crate::limits::{BROADCAST_BLOBS_MAX, BROADCAST_DEVICES_MAX, BROADCAST_GATHER_MS, BROADCAST_SHARE};
+use crate::limits::{
+    BROADCAST_BLOBS_MAX, BROADCAST_DEVICES_MAX, BROADCAST_GATHER_MAX_MS, BROADCAST_GATHER_MS, BROADCAST_SHARE,
+};
 
 /// Listeners below which a chunk goes to each alone.
 const SEVERAL: u32 = 2;
@@ -32,13 +34,22 @@ struct Asked {
     devices: BTreeSet<DeviceId>,
     /// How many devices miss each data chunk.
     missed: Vec<u32>,
+    /// The round begins then.
     until: Mono,
+    /// At the latest.
+    latest: Mono,
 }
 
 impl Asked {
-    fn new(stripes: Stripes, chunks: u64, until: Mono) -> Self {
+    fn new(stripes: Stripes, chunks: u64, now: Mono) -> Self {
         let missed = vec![0; usize::try_from(chunks).unwrap_or(0)];
-        Self { stripes, devices: BTreeSet::new(), missed, until }
+        let latest = now.plus_ms(BROADCAST_GATHER_MAX_MS);
+        Self { stripes, devices: BTreeSet::new(), missed, until: latest, latest }
+    }
+
+    /// Others may follow soon: a wave's devices do not all begin at once.
+    fn wait_for_more(&mut self, now: Mono) {
+        self.until = now.plus_ms(BROADCAST_GATHER_MS).min(self.latest);
     }
 
     /// Returns the chunks worth publishing.
@@ -78,12 +89,12 @@ impl Broadcast {
         if self.asked.len() >= BROADCAST_BLOBS_MAX && !self.asked.contains_key(blob) {
             return false;
         }
-        let until = now.plus_ms(BROADCAST_GATHER_MS);
-        let asked = self.asked.entry(*blob).or_insert_with(|| Asked::new(stripes, chunks, until));
+        let asked = self.asked.entry(*blob).or_insert_with(|| Asked::new(stripes, chunks, now));
         if asked.devices.len() >= BROADCAST_DEVICES_MAX {
             return false;
         }
         if asked.devices.insert(device.clone()) {
+            asked.wait_for_more(now);
             for index in missing.iter() {
                 if let Some(count) = usize::try_from(index).ok().and_then(|at| asked.missed.get_mut(at)) {
                     *count = count.saturating_add(1);
@@ -117,7 +128,8 @@ impl Broadcast {
             None => {
                 // Who spoke during the round has missed its beginning; a new one gathers from here.
                 if let Some(asked) = self.asked.get_mut(&blob) {
-                    asked.until = now.plus_ms(BROADCAST_GATHER_MS);
+                    asked.latest = now.plus_ms(BROADCAST_GATHER_MAX_MS);
+                    asked.wait_for_more(now);
                 }
                 Some(Item::Over(blob))
             }
@@ -175,6 +187,21 @@ mod tests {
     }
 
     #[test]
+    fn a_wave_that_comes_slowly_is_waited_for_and_not_for_ever() {
+        let (mut b, blob) = (Broadcast::default(), Digest::of(b"blob"));
+        let mut now = Mono(0);
+        for n in 0..40 {
+            b.missing(now, &device(n), &blob, 3, Stripes::new(3, 0), &Bitmap::full(3));
+            if let Some(item) = b.next(now) {
+                assert_eq!((item, now), (Item::Chunk(blob, 0), Mono(BROADCAST_GATHER_MAX_MS)));
+                return;
+            }
+            now = now.plus_ms(BROADCAST_GATHER_MS / 3);
+        }
+        panic!("the round never began");
+    }
+
+    #[test]
     fn who_speaks_during_a_round_is_in_the_next() {
         let (mut b, blob) = (Broadcast::default(), Digest::of(b"blob"));
         let say = |b: &mut Broadcast, now, n| {
@@ -183,8 +210,8 @@ mod tests {
         say(&mut b, 0, 1);
         say(&mut b, 0, 2);
         assert_eq!(b.next(Mono(BROADCAST_GATHER_MS)), Some(Item::Chunk(blob, 0)));
-        say(&mut b, 1, 3);
-        say(&mut b, 1, 4);
+        say(&mut b, BROADCAST_GATHER_MS, 3);
+        say(&mut b, BROADCAST_GATHER_MS, 4);
         let now = Mono(BROADCAST_GATHER_MS * 10);
         assert_eq!(drain(&mut b, now), [Item::Chunk(blob, 1), Item::Chunk(blob, 2), Item::Over(blob)]);
         assert_eq!(drain(&mut b, now.plus_ms(BROADCAST_GATHER_MS)).len(), 4);

@@ -369,7 +369,7 @@ impl Plane {
         if env.repo.released(version).is_none() {
             let now_s = env.unix_ms() / 1000;
             let bytes = env.model_bytes(version);
-            env.repo.release(version, bytes, env.chunk_bytes, now_s);
+            env.repo.release(version, bytes, env.chunks, now_s);
         }
         let Some(release) = env.repo.released(version) else { return };
         let profile = release.bundle.content(pinnace_protocol::manifest::Role::Profile).unwrap_or_default().to_vec();

@@ -58,7 +58,7 @@ impl Scenario {
             policy: self.policy.clone(),
             fates: BTreeMap::from([(2, self.fates(prepared, &mut rng))]),
             patches: false,
-            chunk_bytes: None,
+            chunks: None,
             model_bytes: BTreeMap::from([sizes(1), sizes(2)]),
             world: World {
                 season_tenths: 0,
