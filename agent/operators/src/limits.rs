@@ -1,7 +1,7 @@
 //! What an operator may ask of the device. What lies in a file is bounded by the file; these bound what a number in a
 //! file could ask for beyond that.
 
-/// Nodes of one tree ensemble, leaves included: 256 MiB when laid out in f32.
+/// Nodes of one tree ensemble, leaves included; a file that has them takes more than they do when laid out.
 pub const TREE_NODES_MAX: usize = 1 << 24;
 /// Features that a tree may name.
 pub const FEATURES_MAX: usize = 1 << 24;

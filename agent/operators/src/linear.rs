@@ -2,7 +2,7 @@
 
 use crate::OperatorError;
 use crate::error::fits;
-use crate::limits::TARGETS_MAX;
+use crate::limits::{ANSWER_VALUES_MAX, TARGETS_MAX};
 use crate::score::{PostTransform, SecondScore, binary_row};
 
 /// Weighted sums: `targets` rows of weights and an intercept for each.
@@ -42,6 +42,9 @@ impl Sums {
 
     fn check(&self, values: &[f32], rows: usize, columns: usize) -> Result<(), OperatorError> {
         fits(self.operator, values.len(), rows, columns)?;
+        if rows.checked_mul(self.targets().max(2)).is_none_or(|s| s > ANSWER_VALUES_MAX) {
+            return Err(OperatorError::input(self.operator, "too many scores"));
+        }
         if columns == self.columns() {
             return Ok(());
         }

@@ -69,6 +69,7 @@ impl<T: Number> Classifier<T> {
     /// # Errors
     /// [`OperatorError::Input`] when the rows do not fit the trees.
     pub fn apply(&self, values: &[T], rows: usize, columns: usize) -> Result<(Vec<Winner>, Vec<f32>), OperatorError> {
+        self.forest.check(NAME, values.len(), rows, columns)?;
         let classes = self.classes();
         let mut winners = Vec::with_capacity(rows);
         let mut out = vec![0.0; rows * classes];

@@ -4,6 +4,7 @@ use super::plan::{Mode, Node, Plan};
 use super::walk::{Kind, LANES, Place, down};
 use crate::OperatorError;
 use crate::error::fits;
+use crate::limits::ANSWER_VALUES_MAX;
 use crate::number::Number;
 
 /// Rows that go through one tree before the next: their scores and the tree stay in the nearest cache.
@@ -113,19 +114,20 @@ impl<T: Number> Forest<T> {
             pairs: vec![u32::MAX; plan.nodes.len()],
             leaves: Vec::new(),
             leaf_places: Vec::new(),
+            depth: 0,
         };
         let roots: Vec<u32> = plan.roots.iter().map(|root| layout.tree(*root)).collect();
-        let Layout { mut places, leaves, leaf_places, .. } = layout;
+        let Layout { mut places, leaves, leaf_places, depth, .. } = layout;
         let weights = weights_of(plan, &leaves, &leaf_places, &mut places);
-        let mut branches = plan.nodes.iter().filter_map(|n| match n {
-            Node::Branch { mode, missing_is_true, .. } => Some((*mode, *missing_is_true)),
-            Node::Leaf { .. } => None,
-        });
-        let first = branches.next();
-        let mut kind = Kind { mode: first.map(|f| f.0), missing: first.is_some_and(|f| f.1) };
-        for (mode, missing) in branches {
-            kind = Kind { mode: kind.mode.filter(|m| *m == mode), missing: kind.missing || missing };
-        }
+        let branches = || {
+            plan.nodes.iter().filter_map(|n| match n {
+                Node::Branch { mode, missing_is_true, .. } => Some((*mode, *missing_is_true)),
+                Node::Leaf { .. } => None,
+            })
+        };
+        let first = branches().next().map(|b| b.0);
+        let mode = first.filter(|first| branches().all(|b| b.0 == *first));
+        let kind = Kind::new(mode, branches().any(|b| b.1), depth);
         let sets = plan.sets.iter().map(|set| sorted(set)).collect();
         let (targets, features) = (plan.targets, plan.features());
         Self { places, roots, sets, weights, kind, targets, features, aggregate }
@@ -141,10 +143,32 @@ impl<T: Number> Forest<T> {
         self.roots.len()
     }
 
+    /// Checks that rows fit the trees, and that their scores are not beyond [`ANSWER_VALUES_MAX`].
+    ///
+    /// # Errors
+    /// [`OperatorError::Input`] when not.
+    pub fn check(
+        &self,
+        operator: &'static str,
+        found: usize,
+        rows: usize,
+        columns: usize,
+    ) -> Result<(), OperatorError> {
+        fits(operator, found, rows, columns)?;
+        if columns < self.features || columns == 0 {
+            let why = format!("{columns} features, the trees ask for {}", self.features.max(1));
+            return Err(OperatorError::input(operator, why));
+        }
+        if rows.checked_mul(self.targets).is_none_or(|s| s > ANSWER_VALUES_MAX) {
+            return Err(OperatorError::input(operator, "too many scores"));
+        }
+        Ok(())
+    }
+
     /// Calls `row` with the scores of each row, in order; a target has its [`Score`].
     ///
     /// # Errors
-    /// [`OperatorError::Input`] when rows have fewer features than the trees name, or `values` is not rows.
+    /// As [`Forest::check`].
     pub fn each_row(
         &self,
         operator: &'static str,
@@ -153,11 +177,7 @@ impl<T: Number> Forest<T> {
         columns: usize,
         mut row: impl FnMut(usize, &mut [Score<T>]),
     ) -> Result<(), OperatorError> {
-        fits(operator, values.len(), rows, columns)?;
-        if columns < self.features || columns == 0 {
-            let why = format!("{columns} features, the trees ask for {}", self.features.max(1));
-            return Err(OperatorError::input(operator, why));
-        }
+        self.check(operator, values.len(), rows, columns)?;
         let mut scores = vec![Score::default(); self.targets * BLOCK_ROWS.min(rows)];
         for (block, values) in values.chunks(columns * BLOCK_ROWS).enumerate() {
             scores.fill(Score::default());
@@ -254,6 +274,8 @@ struct Layout<'a, T> {
     leaves: Vec<u32>,
     /// Place and number of each leaf; a shared leaf has several places.
     leaf_places: Vec<(u32, u32)>,
+    /// Branches on the longest way that was gone while placing; with shared branches there may be longer ones.
+    depth: u32,
 }
 
 impl<T: Number> Layout<'_, T> {
@@ -261,8 +283,9 @@ impl<T: Number> Layout<'_, T> {
     /// nodes, and one for each tree.
     fn tree(&mut self, root: u32) -> u32 {
         let begin = self.reserve(1);
-        let mut open = vec![(begin, root)];
-        while let Some((place, node)) = open.pop() {
+        let mut open = vec![(begin, root, 0)];
+        while let Some((place, node, depth)) = open.pop() {
+            self.depth = self.depth.max(depth);
             match &self.plan.nodes[node as usize] {
                 Node::Leaf { .. } => {
                     if self.pairs[node as usize] == u32::MAX {
@@ -277,8 +300,8 @@ impl<T: Number> Layout<'_, T> {
                     if self.pairs[node as usize] == u32::MAX {
                         let pair = self.reserve(2);
                         self.pairs[node as usize] = pair;
-                        open.push((pair + 1, *no));
-                        open.push((pair, *yes));
+                        open.push((pair + 1, *no, depth + 1));
+                        open.push((pair, *yes, depth + 1));
                     }
                     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index, checked")]
                     let value = match mode {

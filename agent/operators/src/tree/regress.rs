@@ -44,6 +44,7 @@ impl<T: Number> Regressor<T> {
     /// # Errors
     /// [`OperatorError::Input`] when the rows do not fit the trees.
     pub fn apply(&self, values: &[T], rows: usize, columns: usize) -> Result<Vec<T>, OperatorError> {
+        self.forest.check(self.operator, values.len(), rows, columns)?;
         let targets = self.targets();
         let mut out = vec![T::default(); rows * targets];
         self.forest.each_row(self.operator, values, rows, columns, |i, scores| {

@@ -5,8 +5,10 @@ use crate::number::Number;
 
 /// How many ways are gone down at once.
 pub(super) const LANES: usize = 8;
-/// Levels gone down before it is asked whether all ways have ended.
-const LEVELS: usize = 4;
+/// Levels that all ways may go down without a look at whether they have ended: what shallow trees have in all.
+const SHALLOW: u32 = 10;
+/// Levels gone down between two looks in deeper trees, whose ways differ in length.
+const LEVELS: u32 = 4;
 
 /// A branch or a leaf: 16 bytes in `f32`. A leaf leads to itself, so that ways of different lengths go on together.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +34,15 @@ pub(super) struct Kind {
     pub mode: Option<Mode>,
     /// Whether any sends what is not a number to true.
     pub missing: bool,
+    /// Levels between two looks.
+    levels: u32,
+}
+
+impl Kind {
+    /// Returns the kind of trees of that depth: how many branches the longest way has.
+    pub(super) fn new(mode: Option<Mode>, missing: bool, depth: u32) -> Self {
+        Self { mode, missing, levels: if depth <= SHALLOW { depth.max(1) } else { LEVELS } }
+    }
 }
 
 trait Compare<T: Number> {
@@ -87,29 +98,38 @@ pub(super) fn down<T: Number>(
     rows: [&[T]; LANES],
 ) {
     match (kind.mode, kind.missing) {
-        (Some(Mode::Leq), false) => lanes::<T, Leq<false>>(places, sets, at, rows),
-        (Some(Mode::Leq), true) => lanes::<T, Leq<true>>(places, sets, at, rows),
-        (Some(Mode::Lt), false) => lanes::<T, Lt<false>>(places, sets, at, rows),
-        (Some(Mode::Lt), true) => lanes::<T, Lt<true>>(places, sets, at, rows),
-        (Some(Mode::Gte), false) => lanes::<T, Gte<false>>(places, sets, at, rows),
-        (Some(Mode::Gte), true) => lanes::<T, Gte<true>>(places, sets, at, rows),
-        (Some(Mode::Gt), false) => lanes::<T, Gt<false>>(places, sets, at, rows),
-        (Some(Mode::Gt), true) => lanes::<T, Gt<true>>(places, sets, at, rows),
-        _ => lanes::<T, Mixed>(places, sets, at, rows),
+        (Some(Mode::Leq), false) => lanes::<T, Leq<false>>(kind.levels, places, sets, at, rows),
+        (Some(Mode::Leq), true) => lanes::<T, Leq<true>>(kind.levels, places, sets, at, rows),
+        (Some(Mode::Lt), false) => lanes::<T, Lt<false>>(kind.levels, places, sets, at, rows),
+        (Some(Mode::Lt), true) => lanes::<T, Lt<true>>(kind.levels, places, sets, at, rows),
+        (Some(Mode::Gte), false) => lanes::<T, Gte<false>>(kind.levels, places, sets, at, rows),
+        (Some(Mode::Gte), true) => lanes::<T, Gte<true>>(kind.levels, places, sets, at, rows),
+        (Some(Mode::Gt), false) => lanes::<T, Gt<false>>(kind.levels, places, sets, at, rows),
+        (Some(Mode::Gt), true) => lanes::<T, Gt<true>>(kind.levels, places, sets, at, rows),
+        _ => lanes::<T, Mixed>(kind.levels, places, sets, at, rows),
     }
 }
 
 #[inline(always)]
-fn lanes<T: Number, C: Compare<T>>(places: &[Place<T>], sets: &[Vec<T>], at: &mut [u32; LANES], rows: [&[T]; LANES]) {
+fn lanes<T: Number, C: Compare<T>>(
+    levels: u32,
+    places: &[Place<T>],
+    sets: &[Vec<T>],
+    at: &mut [u32; LANES],
+    rows: [&[T]; LANES],
+) {
+    // A copy of its own, so that it can live in registers.
+    let mut here = *at;
     loop {
-        for _ in 0..LEVELS {
-            for (at, row) in at.iter_mut().zip(rows) {
-                let place = &places[*at as usize];
-                let holds = C::holds(row[place.feature as usize], place, sets);
-                *at = place.next + (u32::from(place.step) & u32::from(!holds));
+        for _ in 0..levels {
+            for lane in 0..LANES {
+                let place = &places[here[lane] as usize];
+                let holds = C::holds(rows[lane][place.feature as usize], place, sets);
+                here[lane] = place.next + (u32::from(place.step) & u32::from(!holds));
             }
         }
-        if at.iter().all(|at| places[*at as usize].step == 0) {
+        if here.iter().all(|at| places[*at as usize].step == 0) {
+            *at = here;
             return;
         }
     }
