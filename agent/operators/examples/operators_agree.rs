@@ -127,7 +127,7 @@ fn compare(found: &Tensor, expected: &Named, first: usize, rows: usize, all_rows
                 }
                 let allowed = ATOL * highest + RTOL * w.abs();
                 let off = (f - w).abs() / allowed;
-                if exact || !(off <= 1.0) {
+                if exact || off > 1.0 || off.is_nan() {
                     return Err(format!("{}: {f} at {}, not {w}", expected.name, first * width + i));
                 }
                 worst = worst.max(off);

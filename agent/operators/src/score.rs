@@ -101,16 +101,16 @@ pub fn logistic(value: f32) -> f32 {
 
 /// Returns the approximate quantile of the normal distribution that ONNX Runtime computes (Winitzki's inverse of the
 /// error function with a = 0.147).
+#[expect(clippy::approx_constant, reason = "the digits that ONNX Runtime takes")]
 pub fn probit(value: f32) -> f32 {
     const A: f32 = 0.147;
     const PI: f32 = 3.14159;
-    const SQRT_2: f32 = 1.414_213_5;
     let x = 2.0 * value - 1.0;
     let sign = if x < 0.0 { -1.0 } else { 1.0 };
     let log = ((1.0 - x) * (1.0 + x)).ln();
     let v = 2.0 / (PI * A) + 0.5 * log;
     let v3 = -v + (v * v - 1.0 / A * log).sqrt();
-    SQRT_2 * sign * v3.sqrt()
+    std::f32::consts::SQRT_2 * sign * v3.sqrt()
 }
 
 fn highest(scores: &[f32]) -> f32 {

@@ -6,6 +6,7 @@
 
 mod classify;
 mod forest;
+mod leaf_form;
 mod node_form;
 mod plan;
 mod regress;
@@ -13,6 +14,7 @@ mod walk;
 
 pub use classify::{Classifier, Winner};
 pub use forest::{Aggregate, Forest};
+pub use leaf_form::LeafForm;
 pub use node_form::NodeTables;
-pub use plan::{LeafForm, Mode, Node, Plan, TreeError};
+pub use plan::{Mode, Node, Plan, TreeError};
 pub use regress::Regressor;

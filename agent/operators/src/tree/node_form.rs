@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use super::plan::{Mode, Node, Plan, TreeError, index};
 use crate::limits::{FEATURES_MAX, TREE_NODES_MAX};
 
+/// Target and weight, of all leaves.
+type Weights = Vec<(u32, f64)>;
+
 /// The lists of `TreeEnsembleClassifier` and `TreeEnsembleRegressor`, as in the file.
 #[derive(Debug, Clone, Default)]
 pub struct NodeTables {
@@ -101,10 +104,7 @@ impl NodeTables {
     }
 
     /// Returns the weights sorted by node, and where those of each node begin.
-    fn weights(
-        &self,
-        place: impl Fn(i64, i64) -> Result<u32, TreeError>,
-    ) -> Result<(Vec<(u32, f64)>, Vec<u32>), TreeError> {
+    fn weights(&self, place: impl Fn(i64, i64) -> Result<u32, TreeError>) -> Result<(Weights, Vec<u32>), TreeError> {
         let mut owners = Vec::with_capacity(self.leaf_weights.len());
         let mut begins = vec![0u32; self.nodeids.len() + 1];
         for (tree, node) in self.leaf_treeids.iter().zip(&self.leaf_nodeids) {

@@ -1,181 +1,11 @@
-//! `SVMClassifier` and `SVMRegressor`.
+//! `SVMClassifier`.
 
+use super::{Kernel, Supports, columns_fit};
 use crate::OperatorError;
 use crate::error::fits;
 use crate::limits::{ANSWER_VALUES_MAX, TARGETS_MAX};
 use crate::linear::{dot, highest};
 use crate::score::{PostTransform, SecondScore, binary_row, logistic};
-
-/// How alike two rows are.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Kernel {
-    /// Their product.
-    Linear,
-    /// `(gamma * product + coef0) ^ degree`.
-    Poly {
-        /// Factor of the product.
-        gamma: f32,
-        /// What is added.
-        coef0: f32,
-        /// The power.
-        degree: f32,
-    },
-    /// `exp(-gamma * squared distance)`.
-    Rbf {
-        /// Factor of the distance.
-        gamma: f32,
-    },
-    /// `tanh(gamma * product + coef0)`.
-    Sigmoid {
-        /// Factor of the product.
-        gamma: f32,
-        /// What is added.
-        coef0: f32,
-    },
-}
-
-impl Kernel {
-    /// Returns the kernel of a name and its parameters gamma, coef0 and degree (none: zeros) as in a file.
-    ///
-    /// # Errors
-    /// [`OperatorError::Attribute`] for another name or number of parameters.
-    pub fn named(operator: &'static str, name: &str, parameters: &[f32]) -> Result<Self, OperatorError> {
-        let [gamma, coef0, degree] = match parameters {
-            [] => [0.0; 3],
-            [gamma, coef0, degree, ..] => [*gamma, *coef0, *degree],
-            _ => return Err(OperatorError::attribute(operator, "kernel_params", "does not have three values")),
-        };
-        Ok(match name {
-            "LINEAR" => Self::Linear,
-            "POLY" => Self::Poly { gamma, coef0, degree },
-            "RBF" => Self::Rbf { gamma },
-            "SIGMOID" => Self::Sigmoid { gamma, coef0 },
-            _ => return Err(OperatorError::attribute(operator, "kernel_type", "is none of the four there are")),
-        })
-    }
-
-    fn of(self, a: &[f32], b: &[f32]) -> f32 {
-        match self {
-            Self::Linear => product(a, b),
-            Self::Rbf { gamma } => {
-                let distance: f32 = a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum();
-                (-gamma * distance).exp()
-            }
-            Self::Poly { gamma, coef0, degree } => {
-                let base = gamma * product(a, b) + coef0;
-                if degree == 2.0 {
-                    base * base
-                } else if degree == 3.0 {
-                    base * base * base
-                } else {
-                    base.powf(degree)
-                }
-            }
-            Self::Sigmoid { gamma, coef0 } => (gamma * product(a, b) + coef0).tanh(),
-        }
-    }
-}
-
-/// The product of two rows, summed as doubles: weights of both signs cancel what is alike, and show what was rounded.
-#[expect(clippy::cast_possible_truncation, reason = "kernels are f32")]
-fn product(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>() as f32
-}
-
-/// Rows that others are compared with.
-#[derive(Debug, Clone)]
-struct Supports {
-    vectors: Vec<f32>,
-    count: usize,
-    kernel: Kernel,
-}
-
-impl Supports {
-    fn new(operator: &'static str, vectors: Vec<f32>, count: usize, kernel: Kernel) -> Result<Self, OperatorError> {
-        if vectors.is_empty() || !vectors.len().is_multiple_of(count) {
-            let why = format!("has {} values for {count} vectors", vectors.len());
-            return Err(OperatorError::attribute(operator, "support_vectors", why));
-        }
-        Ok(Self { vectors, count, kernel })
-    }
-
-    fn columns(&self) -> usize {
-        self.vectors.len() / self.count
-    }
-
-    fn likeness(&self, row: &[f32], out: &mut [f32]) {
-        for (o, vector) in out.iter_mut().zip(self.vectors.chunks_exact(self.columns())) {
-            *o = self.kernel.of(row, vector);
-        }
-    }
-}
-
-fn columns_fit(operator: &'static str, found: usize, wanted: usize) -> Result<(), OperatorError> {
-    if found == wanted {
-        return Ok(());
-    }
-    Err(OperatorError::input(operator, format!("{found} features, the model was made for {wanted}")))
-}
-
-/// `SVMRegressor`; one-class models too.
-#[derive(Debug, Clone)]
-pub struct SvmRegressor {
-    supports: Option<Supports>,
-    weights: Vec<f32>,
-    rho: f32,
-    one_class: bool,
-}
-
-impl SvmRegressor {
-    const NAME: &'static str = "SVMRegressor";
-
-    /// Returns the operator; without support vectors it is a weighted sum.
-    ///
-    /// # Errors
-    /// [`OperatorError::Attribute`] when vectors, weights and rho do not fit each other.
-    pub fn new(
-        supports: i64,
-        vectors: Vec<f32>,
-        weights: Vec<f32>,
-        rho: &[f32],
-        kernel: Kernel,
-        one_class: bool,
-    ) -> Result<Self, OperatorError> {
-        let refused = |attribute, why: &str| OperatorError::attribute(Self::NAME, attribute, why);
-        let count = usize::try_from(supports).map_err(|_| refused("n_supports", "is negative"))?;
-        let rho = *rho.first().ok_or_else(|| refused("rho", "is empty"))?;
-        if weights.is_empty() || (count > 0 && weights.len() != count) {
-            return Err(refused("coefficients", "are not as many as support vectors"));
-        }
-        let supports = if count > 0 { Some(Supports::new(Self::NAME, vectors, count, kernel)?) } else { None };
-        Ok(Self { supports, weights, rho, one_class })
-    }
-
-    /// Returns one value for each row; one-class models answer 1 for the known and -1 for the strange.
-    ///
-    /// # Errors
-    /// [`OperatorError::Input`] for another number of features.
-    pub fn apply(&self, values: &[f32], rows: usize, columns: usize) -> Result<Vec<f32>, OperatorError> {
-        fits(Self::NAME, values.len(), rows, columns)?;
-        columns_fit(Self::NAME, columns, self.supports.as_ref().map_or(self.weights.len(), Supports::columns))?;
-        let mut likeness = vec![0.0; self.weights.len()];
-        let sums = values.chunks_exact(columns).map(|row| {
-            let sum = match &self.supports {
-                Some(supports) => {
-                    supports.likeness(row, &mut likeness);
-                    dot(&likeness, &self.weights) + self.rho
-                }
-                None => dot(row, &self.weights) + self.rho,
-            };
-            match self.one_class {
-                true if sum > 0.0 => 1.0,
-                true => -1.0,
-                false => sum,
-            }
-        });
-        Ok(sums.collect())
-    }
-}
 
 /// Which label a row gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -388,7 +218,7 @@ impl SvmClassifier {
         for i in 0..classes {
             for j in i + 1..classes {
                 let x = work.scores[pair] * self.parts.prob_a[pair] + self.parts.prob_b[pair];
-                let p = (1.0 - logistic(x)).max(LEAST).min(1.0 - LEAST);
+                let p = (1.0 - logistic(x)).clamp(LEAST, 1.0 - LEAST);
                 r[i * classes + j] = p;
                 r[j * classes + i] = 1.0 - p;
                 pair += 1;
@@ -444,6 +274,7 @@ fn couple(r: &[f32], k: usize, p: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SvmRegressor;
     use super::*;
 
     fn parts() -> SvmClassifierParts {
