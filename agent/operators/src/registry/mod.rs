@@ -1,6 +1,7 @@
 //! The operators as tract knows them.
 //!
-//! [`onnx`] is tract's reader with the pack in it: what tract has of `ai.onnx.ml` itself is replaced.
+//! [`onnx`] is tract's reader with the pack in it: what tract has of `ai.onnx.ml` itself is replaced, and `Flatten` (of
+//! tokens) and `ReduceLogSumExp` (which overflowed). tract knows operators by name alone, whatever their domain.
 //!
 //! `ZipMap`, which turns scores into maps for Python, passes the scores through: a device takes a matrix `[rows,
 //! classes]`, and its columns stand in the order of the labels that the file names. `DictVectorizer`, `CastMap` and
