@@ -2,7 +2,8 @@
 """Holds what we write against programs that others wrote: python-tuf, ONNX Runtime, the ONNX checker, and the tools
 that third parties check a bundle with (model-signing, securesystemslib, CycloneDX).
 
-usage: check_all.py TARGET_DIR        (TARGET_DIR/pinnace, TARGET_DIR/examples/{tuf_repo,train_csv,judge})
+usage: check_all.py TARGET_DIR        (TARGET_DIR/pinnace, TARGET_DIR/examples/{tuf_repo,train_csv,judge,operators_agree,
+                                       operators_speed})
 
 One line per check; exits 1 when one of them fails.
 """
@@ -28,6 +29,8 @@ WEATHER = ROOT / "cli" / "data" / "weather_bellevue.csv"
 START_LIMIT_S = 120
 DIFFERENTIAL_MUTATIONS = 1000
 TRAIN_ROWS = "0..3000"
+# What a forest at one row may take of ONNX Runtime's time; measured in the same run.
+FOREST_LIMIT = 1.2
 
 
 def run(*words: object) -> str:
@@ -169,6 +172,16 @@ def differential(target: Path, _: Path) -> str:
     return last_line(run(sys.executable, HERE / "tuf_differential.py", target, DIFFERENTIAL_MUTATIONS))
 
 
+def operators(target: Path, _: Path) -> str:
+    """tract with our operators answers as ONNX Runtime does, on a hundred exports and three hundred single operators."""
+    return last_line(run(sys.executable, HERE / "operators_agree.py", target))
+
+
+def operators_speed(target: Path, _: Path) -> str:
+    """Our forests are not slower than ONNX Runtime's."""
+    return "; ".join(run(sys.executable, HERE / "operators_speed.py", target, FOREST_LIMIT).splitlines())
+
+
 CHECKS: list[tuple[str, Callable[[Path, Path], str]]] = [
     ("python-tuf, example repository", example_repository),
     ("python-tuf, running control plane", live_repository),
@@ -177,6 +190,8 @@ CHECKS: list[tuple[str, Callable[[Path, Path], str]]] = [
     ("onnxruntime, boosting, classes", onnx_of("boosting", "rain", [])),
     ("onnxruntime, logistic, classes", onnx_of("logistic", "rain", [])),
     ("onnxruntime, boosting, values", onnx_of("boosting", "visibility", ["--value"])),
+    ("onnxruntime, exports of scikit-learn, LightGBM and XGBoost", operators),
+    ("onnxruntime, speed of forests", operators_speed),
 ]
 
 
