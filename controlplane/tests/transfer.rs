@@ -51,7 +51,7 @@ async fn published(plane: &Plane, draft: &Draft) {
 async fn round(link: &mut Link, blob: &Digest) -> BTreeMap<u64, Vec<u8>> {
     let mut chunks = BTreeMap::new();
     loop {
-        match link.to_all().await.body {
+        match link.next_to_all().await.body {
             FrameBody::Chunk { blob: of, index, bytes } => {
                 assert_eq!(of, *blob);
                 assert!(chunks.insert(index, bytes).is_none(), "chunk {index} came twice");
@@ -154,7 +154,7 @@ async fn a_device_is_offered_the_patch_from_what_it_runs() {
     let mut link = device.connect().await;
     let reply = plane.post("/v1/rollouts", serde_json::json!({ "bundle": "rain/v2" })).await;
     assert!(reply.0.is_success(), "{}", reply.1);
-    let mut hello = device.hello(&[7; 16]);
+    let mut hello = device.hello([7; 16]);
     hello.running = Some(Running {
         bundle: "rain/v1".parse().unwrap(),
         manifest: Digest::of(&v1.manifest_bytes),

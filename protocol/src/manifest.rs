@@ -358,7 +358,7 @@ impl Manifest {
             }
             if let Some(text) = &b.parity {
                 let bytes = BASE64.decode(text).map_or(0, |raw| raw.len() as u64);
-                if bytes == 0 || bytes % 32 != 0 || bytes > cuts.count() * 32 {
+                if bytes == 0 || !bytes.is_multiple_of(32) || bytes > cuts.count() * 32 {
                     return bad(
                         "blobs.parity",
                         "does not list digests of at most as many parity chunks as there are chunks",

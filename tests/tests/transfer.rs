@@ -36,7 +36,9 @@ fn a_wave_fetches_together_and_the_next_version_sends_what_changed() {
         let before = counters(&plane);
         let id = plane.roll_out(&format!("rain/v{version}"), &[]);
         plane.wait_rollout(&id, &["completed"], STEP_S);
-        agents.iter().for_each(|agent| agent.wait_serving(&format!("rain/v{version}"), STEP_S));
+        for agent in &agents {
+            agent.wait_serving(&format!("rain/v{version}"), STEP_S);
+        }
         let after = counters(&plane);
         let (published, bytes) = (after.0 - before.0, after.1 - before.1);
         if version == 1 {

@@ -47,7 +47,7 @@ fn control_plane(health: &HealthReply, stats: &StatsReply) -> Markup {
 }
 
 fn counters(s: &StatsReply, refused: u64, cloned: u32) -> Markup {
-    let rows: [(&str, u64, &str); 15] = [
+    let rows: [(&str, u64, &str); 16] = [
         ("messages", s.messages, "from devices, verified"),
         ("unverified", s.unverified, "signature or form did not fit, or of strangers"),
         ("unknown", s.unknown, "on topics that are not ours, or too large"),

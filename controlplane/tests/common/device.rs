@@ -199,7 +199,7 @@ impl Link {
     }
 
     /// Waits for the next frame that is published to all.
-    pub async fn to_all(&mut self) -> Frame {
+    pub async fn next_to_all(&mut self) -> Frame {
         let payload = self
             .until(|packet| match packet {
                 Packet::Publish(publish) => {

@@ -30,7 +30,7 @@ impl Bitmap {
     pub fn full(count: u64) -> Self {
         let count = count.min(BLOB_MAX_CHUNKS);
         let mut bits = vec![0xff; count.div_ceil(8) as usize];
-        if let Some(last) = bits.last_mut().filter(|_| count % 8 != 0) {
+        if let Some(last) = bits.last_mut().filter(|_| !count.is_multiple_of(8)) {
             *last = (1 << (count % 8)) - 1;
         }
         Self(bits)

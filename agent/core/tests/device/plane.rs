@@ -180,7 +180,7 @@ impl Plane {
                     None => self.repo.chunks(blob).1,
                 };
                 self.sent.1 += indices.len() as u64;
-                let is_kept = |i: &&u64| !self.halves || *i % 2 == 0 || indices.len() == 1;
+                let is_kept = |i: &&u64| !self.halves || i.is_multiple_of(2) || indices.len() == 1;
                 let cut =
                     |i: &u64| FrameBody::Chunk { blob: *blob, index: *i, bytes: spoil(chunks[*i as usize].clone()) };
                 indices.iter().filter(is_kept).map(cut).collect()
