@@ -1,10 +1,13 @@
 //! The agent's commands, shared by `pinnace-agent` and `pinnace agent`.
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use pinnace_protocol::ids::{DeviceId, Digest};
 
+use crate::doctor::{self, Findings, Mark, Places};
+use crate::engine::ProbePolicy;
 use crate::files::{self, FileError};
 use crate::http;
 use crate::join;
@@ -27,6 +30,8 @@ pub enum AgentCommand {
     Run(Box<RunArgs>),
     /// Show what a running agent serves and how it fares.
     Status(LocalArgs),
+    /// Look for what may go wrong with this device, before it does; also without a running agent.
+    Doctor(DoctorArgs),
     /// Ask a running agent to take the newest model back.
     Revert(LocalArgs),
 }
@@ -162,6 +167,23 @@ impl SourceArgs {
     }
 }
 
+/// `doctor`.
+#[derive(Args)]
+pub struct DoctorArgs {
+    /// Folder.
+    #[command(flatten)]
+    pub home: Home,
+    /// Where the local API is.
+    #[command(flatten)]
+    pub local: LocalArgs,
+    /// Library of ONNX Runtime; looked for in the usual places when left out.
+    #[arg(long, env = "PINNACE_ORT_LIB")]
+    pub ort: Option<PathBuf>,
+    /// Print JSON: a list of `check`, `state` (ok, warn, FAIL), `found`, `hint`.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Where the local API is.
 #[derive(Args)]
 pub struct LocalArgs {
@@ -188,6 +210,12 @@ pub enum AgentError {
     /// A file of the factory cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The doctor found something that does not work.
+    #[error("{0} checks fail\n  hint: follow the hints above, then run `pinnace-agent doctor` again")]
+    Unwell(usize),
+    /// Models cannot be probed.
+    #[error(transparent)]
+    Engine(#[from] crate::engine::EngineError),
     /// The local API does not answer.
     #[error(
         "no agent answers at {0}: {1}\n  hint: start it with `pinnace-agent run`, or name its address with --listen"
@@ -221,11 +249,39 @@ pub async fn run(command: AgentCommand) -> Result<(), AgentError> {
             println!("{body}");
             Ok(())
         }
+        AgentCommand::Doctor(args) => doctor(args).await,
         AgentCommand::Revert(args) => {
             local(&args, reqwest::Method::POST, "/v1/revert").await?;
             println!("The agent was asked to take its newest model back; `pinnace-agent status` shows what serves.");
             Ok(())
         }
+    }
+}
+
+async fn doctor(args: DoctorArgs) -> Result<(), AgentError> {
+    let places = Places {
+        home: args.home.home,
+        listen: args.local.listen,
+        root: "/".into(),
+        now_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        ort: args.ort,
+        policy: ProbePolicy::this_program()?,
+        uid: rustix::process::geteuid().as_raw(),
+    };
+    let Findings(found) = doctor::look(&places).await;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&found).unwrap_or_default());
+    } else {
+        for finding in &found {
+            println!("{:4}  {:16}  {}", finding.state.as_str(), finding.check, finding.found);
+            if !finding.hint.is_empty() {
+                println!("{:24}hint: {}", "", finding.hint);
+            }
+        }
+    }
+    match found.iter().filter(|finding| finding.state == Mark::Fail).count() {
+        0 => Ok(()),
+        failed => Err(AgentError::Unwell(failed)),
     }
 }
 

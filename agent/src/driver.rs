@@ -21,6 +21,7 @@ use crate::files::FileError;
 use crate::health::HealthProbe;
 use crate::ledger::{Change, Ledger, LedgerError};
 use crate::link::{LinkEvent, Sender};
+use crate::notify::Notifier;
 use crate::router::{ClosedWindow, Router, RouterError, TrialMode};
 use crate::serve::{Status, StatusBoard, TargetStatus};
 use crate::twoslot::TwoSlotFile;
@@ -116,6 +117,8 @@ pub struct Hands {
     pub board: StatusBoard,
     /// Signs what is sent.
     pub report_key: ReportKey,
+    /// To the service manager.
+    pub notifier: Notifier,
 }
 
 /// What comes to the driver.
@@ -140,6 +143,8 @@ pub struct Driver {
     health: HealthProbe,
     log: EventLog,
     started: Instant,
+    /// Wall clock at that moment, seconds since 1970.
+    started_s: u64,
     tenant: TenantId,
     device: DeviceId,
     trial: Option<Job>,
@@ -163,11 +168,13 @@ impl Driver {
         let started = Instant::now();
         let (tenant, device) = (config.tenant.clone(), config.device.clone());
         let now = now(started);
+        let started_s = now.unix_s();
         log.start(&config, &stored, now);
         let (agent, step) = Agent::recover(config, stored, now);
         log.step(&step);
         let (trial, promoting) = (None, None);
-        let mut driver = Self { agent, memory, hands, health, log, started, tenant, device, trial, promoting };
+        let mut driver =
+            Self { agent, memory, hands, health, log, started, started_s, tenant, device, trial, promoting };
         driver.carry_out(step, None)?;
         Ok(driver)
     }
@@ -182,7 +189,13 @@ impl Driver {
         let mut health_look = interval(HEALTH_LOOK);
         trial_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         health_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let watched = self.hands.notifier.feed_every();
+        let mut feed = interval(watched.unwrap_or(HEALTH_LOOK));
+        feed.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.hands.notifier.ready();
+        self.tell();
         loop {
+            self.hands.notifier.turned();
             let deadline = self.agent.next_deadline().unwrap_or(now(self.started).mono.plus_ms(IDLE_MAX_MS));
             let wake = tokio::time::Instant::from_std(self.started + Duration::from_millis(deadline.0));
             tokio::select! {
@@ -201,13 +214,31 @@ impl Driver {
                 _ = health_look.tick() => {
                     let health = self.health.measure(&self.hands.router);
                     self.turn(Event::Health(health))?;
+                    self.tell();
                 }
+                // Only wakes the loop: it is fed at the top, by whatever turn comes.
+                _ = feed.tick(), if watched.is_some() => {}
                 () = sleep_until(wake) => self.turn(Event::Tick)?,
             }
         }
     }
 
+    /// Shows in one line what serves and whether the plane is heard.
+    fn tell(&mut self) {
+        let model = self.hands.router.active().map(|(info, _)| format!("serves {} on {}", info.bundle, info.engine));
+        let (now, started_s) = (now(self.started), self.started_s);
+        let ran = i64::try_from(now.mono.0 / 1000).unwrap_or(i64::MAX);
+        let walls = i64::try_from(now.unix_s()).unwrap_or(i64::MAX) - i64::try_from(started_s).unwrap_or(i64::MAX);
+        self.hands.board.update(|s| s.clock_jump_s = walls.saturating_sub(ran));
+        let status = self.hands.board.get();
+        let link = if status.link.connected { "connected" } else { "offline" };
+        let target = status.target.filter(|t| t.failure.is_some()).map(|t| format!("; {}: {:?}", t.bundle, t.phase));
+        let (model, target) = (model.unwrap_or_else(|| "has no model yet".into()), target.unwrap_or_default());
+        self.hands.notifier.status(&format!("{model}; {link}{target}"));
+    }
+
     async fn stop(mut self, mut inbox: Inbox) -> Result<(), DriverError> {
+        self.hands.notifier.stopping();
         let router = self.hands.router.clone();
         // What the thread was doing is found again at the next start.
         inbox.done.close();
@@ -230,11 +261,13 @@ impl Driver {
                 getrandom::fill(&mut nonce).map_err(|e| DriverError::Random(e.to_string()))?;
                 tracing::info!("connected to the broker");
                 self.hands.board.update(|s| (s.link.connected, s.link.error) = (true, None));
+                self.tell();
                 self.turn(Event::LinkUp { nonce })
             }
             LinkEvent::Down(why) => {
                 tracing::warn!("not connected to the broker: {why}");
                 self.hands.board.update(|s| (s.link.connected, s.link.error) = (false, Some(why)));
+                self.tell();
                 self.turn(Event::LinkDown)
             }
             LinkEvent::Message { kind, payload } => self.turn(Event::Message { kind, payload: &payload }),
@@ -378,7 +411,11 @@ impl Driver {
 
     fn publish(&mut self, message: &UpMessage) {
         if let UpMessage::Report(report) = message {
-            self.hands.board.update(|status| show(status, report));
+            let now_s = now(self.started).unix_s();
+            self.hands.board.update(|status| {
+                show(status, report);
+                status.reported_s = Some(now_s);
+            });
         }
         match message.seal(&self.hands.report_key, &self.tenant, &self.device) {
             Ok(payload) => {

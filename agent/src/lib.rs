@@ -3,6 +3,7 @@
 //! The core decides; here is what touches the world: the link (MQTT), fetch (HTTP), ledger and slots (disk), the
 //! engines, the local API. See docs/ARCHITECTURE.md.
 pub mod cli;
+pub mod doctor;
 pub mod driver;
 pub mod engine;
 pub mod event_log;
@@ -14,9 +15,11 @@ pub mod identity;
 pub mod join;
 pub mod ledger;
 pub mod link;
+pub mod notify;
 pub mod renewal;
 pub mod router;
 pub mod run;
+pub mod sensors;
 pub mod serve;
 pub mod slots;
 pub mod sources;

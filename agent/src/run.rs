@@ -22,6 +22,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::join::{self, JoinError};
 use crate::ledger::{LedgerError, SledLedger};
 use crate::link::{self, LinkConfig};
+use crate::notify::{Notifier, NotifyEnv};
 use crate::renewal::Renewer;
 use crate::router::{Router, RouterConfig, RouterError, WindowLimits};
 use crate::serve::{self, ServeError, SourceStatus, Status, StatusBoard};
@@ -32,7 +33,7 @@ use crate::worker::Worker;
 /// Messages that may wait for the driver from each side.
 const CHANNEL: usize = 64;
 /// Seconds since 1970 when this source was written: no device's clock can be right and earlier.
-const NOT_BEFORE_S: u64 = 1_795_000_000;
+pub(crate) const NOT_BEFORE_S: u64 = 1_795_000_000;
 /// Bytes of a MiB.
 const MIB: u64 = 1024 * 1024;
 
@@ -151,6 +152,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         router: router.clone(),
         board: board.clone(),
         report_key: identity.report_key,
+        notifier: Notifier::open(&NotifyEnv::of_this_process()),
     };
     let log = args.event_log.as_deref().map_or_else(EventLog::off, EventLog::open);
     let driver = Driver::recover(config, stored, memory, hands, HealthProbe::new(&home), log)?;

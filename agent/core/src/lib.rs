@@ -6,7 +6,7 @@
 //!
 //! One file, one role: [`api`] the contract, `state` what is remembered, `recover` the start, `assign` the
 //! director's word, `image` the look-up, `fetch` the chunks, `install` the candidate's way, `trial` the verdict,
-//! `outbox` the windows, `report` what the plane is told, [`renewal`] when a new certificate is due, [`log`] every
+//! `outbox` the windows, `report` what the plane is told, [`inspect`] what is on disk, [`renewal`] when a new certificate is due, [`log`] every
 //! turn on record.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ mod assign;
 mod clock;
 mod fetch;
 mod image;
+pub mod inspect;
 mod install;
 mod jitter;
 pub mod limits;

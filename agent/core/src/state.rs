@@ -240,6 +240,11 @@ struct Pointers {
     fallback: Option<Installed>,
 }
 
+/// Returns whether these bytes are a whole pointers record.
+pub(crate) fn is_sound_pointers(bytes: &[u8]) -> bool {
+    Pointers::read(bytes).is_some()
+}
+
 impl Pointers {
     /// Reads a record; `None` when it is damaged or of another format.
     fn read(bytes: &[u8]) -> Option<Self> {
