@@ -1,7 +1,7 @@
 //! The agent's commands, shared by `pinnace-agent` and `pinnace agent`.
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use pinnace_protocol::ids::{DeviceId, Digest};
@@ -11,6 +11,8 @@ use crate::engine::ProbePolicy;
 use crate::files::{self, FileError};
 use crate::http;
 use crate::join;
+use crate::ledger::LedgerKind;
+use crate::log_ring::{LineLevel, Reader};
 use crate::run;
 use crate::sources::{SourceConfig, SourceError};
 
@@ -30,6 +32,8 @@ pub enum AgentCommand {
     Run(Box<RunArgs>),
     /// Show what a running agent serves and how it fares.
     Status(LocalArgs),
+    /// Show the log that the agent keeps on disk; also without a running agent.
+    Logs(LogsArgs),
     /// Look for what may go wrong with this device, before it does; also without a running agent.
     Doctor(DoctorArgs),
     /// Ask a running agent to take the newest model back.
@@ -112,6 +116,12 @@ pub struct RunArgs {
     /// Seconds between two reports when nothing changes.
     #[arg(long, default_value_t = 60)]
     pub heartbeat: u64,
+    /// Settings of the device's owner; agent.toml in the folder when left out. Read again on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Store of a new ledger; by the device profile when left out. One that is there is kept.
+    #[arg(long, value_enum)]
+    pub ledger: Option<LedgerKind>,
     /// Record every turn in this file, for `pinnace sim replay-log`; at most 64 MiB, and as much in FILE.1.
     #[arg(long, value_name = "FILE")]
     pub event_log: Option<PathBuf>,
@@ -167,6 +177,23 @@ impl SourceArgs {
     }
 }
 
+/// `logs`.
+#[derive(Args)]
+pub struct LogsArgs {
+    /// Folder.
+    #[command(flatten)]
+    pub home: Home,
+    /// Go on showing what comes.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only since then: a time such as 2026-11-27T10:00, or so long ago: 30m, 2h, 1d.
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Only of at least this importance.
+    #[arg(long, value_enum, default_value = "info")]
+    pub level: LineLevel,
+}
+
 /// `doctor`.
 #[derive(Args)]
 pub struct DoctorArgs {
@@ -213,6 +240,9 @@ pub enum AgentError {
     /// The doctor found something that does not work.
     #[error("{0} checks fail\n  hint: follow the hints above, then run `pinnace-agent doctor` again")]
     Unwell(usize),
+    /// `--since` is no time.
+    #[error("--since `{0}` is no time\n  hint: 2026-11-27T10:00, or so long ago: 30m, 2h, 1d")]
+    Since(String),
     /// Models cannot be probed.
     #[error(transparent)]
     Engine(#[from] crate::engine::EngineError),
@@ -250,12 +280,55 @@ pub async fn run(command: AgentCommand) -> Result<(), AgentError> {
             Ok(())
         }
         AgentCommand::Doctor(args) => doctor(args).await,
+        AgentCommand::Logs(args) => logs(args).await,
         AgentCommand::Revert(args) => {
             local(&args, reqwest::Method::POST, "/v1/revert").await?;
             println!("The agent was asked to take its newest model back; `pinnace-agent status` shows what serves.");
             Ok(())
         }
     }
+}
+
+/// Between two looks at a log that is followed.
+const FOLLOW: Duration = Duration::from_millis(500);
+
+async fn logs(args: LogsArgs) -> Result<(), AgentError> {
+    use std::io::Write as _;
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let since = args.since.as_deref().map(|text| since(text, now_s).ok_or_else(|| AgentError::Since(text.into())));
+    let mut reader = Reader::new(&args.home.home, args.level, &since.transpose()?.unwrap_or_default());
+    loop {
+        let mut out = std::io::stdout().lock();
+        for line in reader.lines() {
+            if writeln!(out, "{line}").is_err() {
+                // Nobody reads any more.
+                return Ok(());
+            }
+        }
+        drop(out);
+        if !args.follow {
+            return Ok(());
+        }
+        tokio::time::sleep(FOLLOW).await;
+    }
+}
+
+/// Returns the moment that `--since` names, as the beginning of a time in the log; none when it names none.
+fn since(text: &str, now_s: u64) -> Option<String> {
+    if text.len() >= 10 && text.as_bytes().get(4) == Some(&b'-') && text.is_ascii() {
+        return Some(text.to_owned());
+    }
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let ago: u64 = number.parse::<u64>().ok()?.checked_mul(seconds)?;
+    let at = jiff::Timestamp::from_second(i64::try_from(now_s.saturating_sub(ago)).ok()?).ok()?;
+    Some(at.to_string().trim_end_matches('Z').to_owned())
 }
 
 async fn doctor(args: DoctorArgs) -> Result<(), AgentError> {

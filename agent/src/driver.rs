@@ -2,28 +2,31 @@
 //!
 //! Nothing is decided here. One event is one turn, on record before it is judged when a log is kept; the commit is durable before any effect; a commit that fails ends
 //! the process, and the supervisor's restart lets recovery decide.
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pinnace_agent_core::api::{
-    Batch, Config, Effect, Event, Key, Level, Op, SlotName, Step, Stored, UpMessage, WindowDraft,
+    Batch, CommandRefusal, Config, Effect, Event, Key, Level, Op, SlotName, Step, Stored, UpMessage, WindowDraft,
 };
 use pinnace_agent_core::{Agent, api::Job};
 use pinnace_protocol::ids::{DeviceId, TenantId};
-use pinnace_protocol::message::{Report, ReportKey};
+use pinnace_protocol::message::{CommandKind, Report, ReportKey};
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::event_log::EventLog;
 use crate::fetch::{Fetched, Fetcher};
 use crate::files::FileError;
+use crate::hands::{self, Ended};
 use crate::health::HealthProbe;
 use crate::ledger::{Change, Ledger, LedgerError};
 use crate::link::{LinkEvent, Sender};
 use crate::notify::Notifier;
 use crate::router::{ClosedWindow, Router, RouterError, TrialMode};
-use crate::serve::{Status, StatusBoard, TargetStatus};
+use crate::serve::{self, Status, StatusBoard, TargetStatus};
+use crate::settings::Settings;
 use crate::twoslot::TwoSlotFile;
 use crate::worker::{Done, Order, Worker};
 
@@ -119,6 +122,27 @@ pub struct Hands {
     pub report_key: ReportKey,
     /// To the service manager.
     pub notifier: Notifier,
+    /// What the owner wants.
+    pub settings: Settings,
+    /// Asks for a new certificate, in the name of a command.
+    pub renew: mpsc::Sender<u64>,
+    /// Cancelled to end in an orderly way and start again.
+    pub restart: CancellationToken,
+    /// The agent's folder.
+    pub home: PathBuf,
+}
+
+/// What others on the device ask the driver for.
+#[derive(Debug)]
+pub enum Ask {
+    /// Take the newest model back.
+    Revert,
+    /// Begin no install for so many seconds; answered with the seconds that are granted.
+    Defer(u32, String, oneshot::Sender<u32>),
+    /// The owner's settings changed.
+    Settings(Box<Settings>),
+    /// A command ended.
+    Ended(Ended),
 }
 
 /// What comes to the driver.
@@ -131,8 +155,8 @@ pub struct Inbox {
     pub done: mpsc::Receiver<Done>,
     /// From the router.
     pub windows: mpsc::Receiver<ClosedWindow>,
-    /// Requests to take the newest model back.
-    pub reverts: mpsc::Receiver<()>,
+    /// From the local API, the owner and those who carry commands out.
+    pub asks: mpsc::Receiver<Ask>,
 }
 
 /// The core with its hands.
@@ -148,6 +172,8 @@ pub struct Driver {
     tenant: TenantId,
     device: DeviceId,
     trial: Option<Job>,
+    /// Commands that ended inside a turn: told in the next one.
+    ended: Vec<Ended>,
     /// A promotion that the router could not take yet, because closed windows wait for the ledger.
     promoting: Option<SlotName>,
 }
@@ -172,9 +198,9 @@ impl Driver {
         log.start(&config, &stored, now);
         let (agent, step) = Agent::recover(config, stored, now);
         log.step(&step);
-        let (trial, promoting) = (None, None);
+        let (trial, promoting, ended) = (None, None, Vec::new());
         let mut driver =
-            Self { agent, memory, hands, health, log, started, started_s, tenant, device, trial, promoting };
+            Self { agent, memory, hands, health, log, started, started_s, tenant, device, trial, ended, promoting };
         driver.carry_out(step, None)?;
         Ok(driver)
     }
@@ -196,6 +222,9 @@ impl Driver {
         self.tell();
         loop {
             self.hands.notifier.turned();
+            while let Some((number, result)) = self.ended.pop() {
+                self.turn(Event::CommandEnded { number, result })?;
+            }
             let deadline = self.agent.next_deadline().unwrap_or(now(self.started).mono.plus_ms(IDLE_MAX_MS));
             let wake = tokio::time::Instant::from_std(self.started + Duration::from_millis(deadline.0));
             tokio::select! {
@@ -208,18 +237,69 @@ impl Driver {
                     self.turn(Event::HttpDone { id: fetched.id, result })?;
                 }
                 Some(window) = inbox.windows.recv() => self.window(window)?,
-                Some(()) = inbox.reverts.recv() => self.turn(Event::LocalRevert)?,
+                Some(ask) = inbox.asks.recv() => self.asked(ask)?,
                 _ = trial_look.tick(), if self.trial.is_some() => self.look_at_trial()?,
                 _ = promote_look.tick(), if self.promoting.is_some() => self.promote(),
                 _ = health_look.tick() => {
                     let health = self.health.measure(&self.hands.router);
                     self.turn(Event::Health(health))?;
+                    self.around(health.cpu_permille, health.temperature_decic)?;
                     self.tell();
                 }
                 // Only wakes the loop: it is fed at the top, by whatever turn comes.
                 _ = feed.tick(), if watched.is_some() => {}
                 () = sleep_until(wake) => self.turn(Event::Tick)?,
             }
+        }
+    }
+
+    fn asked(&mut self, ask: Ask) -> Result<(), DriverError> {
+        match ask {
+            Ask::Revert => self.turn(Event::LocalRevert),
+            Ask::Ended((number, result)) => self.turn(Event::CommandEnded { number, result }),
+            Ask::Defer(seconds, reason, granted) => {
+                self.turn(Event::Veto { seconds, reason })?;
+                // An application that is gone needs no answer.
+                let _ = granted.send(self.agent.veto_left_s(now(self.started).mono));
+                Ok(())
+            }
+            Ask::Settings(settings) => {
+                self.hands.notifier.reloading();
+                self.hands.settings = *settings;
+                let health = self.hands.board.get().health;
+                self.around(health.cpu_permille, health.temperature_decic)?;
+                self.hands.notifier.ready();
+                tracing::info!("the settings were read again");
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells the core what is around the device and what its owner wants to wait for.
+    fn around(&mut self, cpu_permille: u32, temperature_decic: i32) -> Result<(), DriverError> {
+        let conditions = self.hands.settings.measure(Path::new("/"), cpu_permille, temperature_decic);
+        let policy = self.hands.settings.policy.clone();
+        self.turn(Event::Surroundings { conditions, policy })
+    }
+
+    /// Carries an operator's command out, or hands it to who can.
+    fn command(&mut self, number: u64, kind: CommandKind) {
+        match kind {
+            CommandKind::CollectDiagnostics => {
+                let status = serve::full(&self.hands.router, &self.hands.board);
+                let consent = self.hands.settings.diagnostics;
+                let result = tokio::task::block_in_place(|| hands::diagnostics(&self.hands.home, &status, consent));
+                self.ended.push((number, result));
+            }
+            CommandKind::Renew => {
+                if self.hands.renew.try_send(number).is_err() {
+                    let why = CommandRefusal::Failed("a renewal is under way already".into());
+                    self.ended.push((number, Err(why)));
+                }
+            }
+            CommandKind::Restart => self.hands.restart.cancel(),
+            // The core does these by itself.
+            CommandKind::Revert | CommandKind::Pause | CommandKind::Resume => {}
         }
     }
 
@@ -260,13 +340,19 @@ impl Driver {
                 let mut nonce = [0; 16];
                 getrandom::fill(&mut nonce).map_err(|e| DriverError::Random(e.to_string()))?;
                 tracing::info!("connected to the broker");
-                self.hands.board.update(|s| (s.link.connected, s.link.error) = (true, None));
+                self.hands.board.update(|s| {
+                    (s.link.connected, s.link.error, s.link.down_since_s) = (true, None, None);
+                });
                 self.tell();
                 self.turn(Event::LinkUp { nonce })
             }
             LinkEvent::Down(why) => {
                 tracing::warn!("not connected to the broker: {why}");
-                self.hands.board.update(|s| (s.link.connected, s.link.error) = (false, Some(why)));
+                let now_s = now(self.started).unix_s();
+                self.hands.board.update(|s| {
+                    (s.link.connected, s.link.error) = (false, Some(why));
+                    s.link.down_since_s = s.link.down_since_s.or(Some(now_s));
+                });
                 self.tell();
                 self.turn(Event::LinkDown)
             }
@@ -375,6 +461,10 @@ impl Driver {
                 self.hands.worker.send(Order::DropCandidate)
             }
             Effect::Erase { slot } => self.hands.worker.send(Order::Erase(slot)),
+            Effect::Command { number, kind } => {
+                self.command(number, kind);
+                true
+            }
             Effect::Log { level, text } => {
                 match level {
                     Level::Info => tracing::info!("{text}"),

@@ -4,6 +4,8 @@
 //! so every commit is followed by `fdatasync` of its files. The whole crate sees the [`Ledger`] trait only.
 use std::path::{Path, PathBuf};
 
+use pinnace_firmware_targets::LedgerStore;
+
 #[cfg(feature = "redb")]
 pub mod redb;
 
@@ -93,6 +95,14 @@ impl LedgerKind {
         match self {
             Self::Sled => "sled",
             Self::Redb => "redb",
+        }
+    }
+
+    /// Returns the store for a class of hardware; sled when this program has no other.
+    pub fn of_profile(profile: &pinnace_firmware_targets::DeviceProfile) -> Self {
+        match profile.storage.ledger {
+            LedgerStore::Redb if cfg!(feature = "redb") => Self::Redb,
+            LedgerStore::Redb | LedgerStore::Sled => Self::Sled,
         }
     }
 

@@ -17,6 +17,7 @@ use pinnace_agent::link::{self, LinkConfig};
 use pinnace_agent::notify::{Notifier, NotifyEnv};
 use pinnace_agent::router::{ClosedWindow, Router, RouterConfig, WindowLimits};
 use pinnace_agent::serve::StatusBoard;
+use pinnace_agent::settings::Settings;
 use pinnace_agent::slots::Slots;
 use pinnace_agent::worker::Worker;
 use pinnace_agent_core::api::{Config, Intervals, Stored};
@@ -128,7 +129,8 @@ fn the_watchdog_hears_of_a_loop_that_turns_and_of_no_other() {
     let (fetch_done, fetched) = mpsc::channel(4);
     let (work_done, done) = mpsc::channel(4);
     let (closed, windows) = mpsc::channel(4);
-    let (_revert, reverts) = mpsc::channel(1);
+    let (_asks, asks) = mpsc::channel(1);
+    let (renew, _renewals) = mpsc::channel(1);
     let profile = common::gateway();
     let limits = WindowLimits { rows: 10, interval: Duration::from_secs(60) };
     let (router, _router_windows) = Router::start(RouterConfig::of_profile(&profile, limits)).unwrap();
@@ -153,12 +155,16 @@ fn the_watchdog_hears_of_a_loop_that_turns_and_of_no_other() {
         board: StatusBoard::default(),
         report_key: key.clone(),
         notifier: notifier(&path),
+        settings: Settings::default(),
+        renew,
+        restart: CancellationToken::new(),
+        home: temp.path().into(),
     };
     let memory = Memory::new(temp.path(), Box::new(Stuck { reached, go_on }));
     let probe = HealthProbe::new(temp.path());
     let driver = Driver::recover(config(&key), Stored::default(), memory, hands, probe, EventLog::off()).unwrap();
     let stop = CancellationToken::new();
-    let running = runtime.spawn(driver.run(Inbox { link, fetched, done, windows, reverts }, stop.clone()));
+    let running = runtime.spawn(driver.run(Inbox { link, fetched, done, windows, asks }, stop.clone()));
 
     until(&socket, "READY=1");
     assert_eq!(until(&socket, "STATUS="), "STATUS=has no model yet; offline");

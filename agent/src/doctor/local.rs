@@ -57,7 +57,9 @@ pub(super) fn judge(status: &FullStatus, ready: bool, now_s: u64, out: &mut Find
         None if link.connected => out.ok("link", format!("connected to {}", link.address)),
         error => {
             let why = error.as_deref().and_then(|e| e.lines().next()).unwrap_or("not connected yet");
-            out.warn("link", format!("{}: {why}", link.address), hint);
+            let hours = link.down_since_s.map(|at| now_s.saturating_sub(at) / 3600);
+            let since = hours.map_or_else(String::new, |h| format!(" for {h} h"));
+            out.warn("link", format!("{} is not reached{since}: {why}", link.address), hint);
         }
     }
     let age = status.device.reported_s.map(|at| now_s.saturating_sub(at));

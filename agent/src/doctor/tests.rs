@@ -329,7 +329,7 @@ fn a_running_agent_that_is_not_well_is_named() {
         p50_ns: 1,
         rows: 1,
     };
-    let link = LinkStatus { connected: true, address: "plane:8883".into(), error: None };
+    let link = LinkStatus { connected: true, address: "plane:8883".into(), error: None, down_since_s: None };
     let failure = Failure { code: FailCode::Golden, text: "row 3 differs".into() };
     let target = |failure| TargetStatus {
         bundle: "rain/v2".parse().unwrap(),

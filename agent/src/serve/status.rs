@@ -65,6 +65,9 @@ pub struct LinkStatus {
     pub address: String,
     /// Why it does not stand.
     pub error: Option<String>,
+    /// Seconds since 1970 from which it has been down; none while it stands.
+    #[serde(default)]
+    pub down_since_s: Option<u64>,
 }
 
 /// Windows that wait to be acknowledged.

@@ -2,12 +2,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use pinnace_agent_core::{
-    Agent, Batch, Config, Effect, Event, FetchError, HttpId, Intervals, Job, Level, LoadRole, LoadedInfo, Op,
-    SlotError, SlotName, SlotPlan, Step, UpMessage, WindowDraft,
+    Agent, Batch, CommandRefusal, Conditions, Config, DeferPolicy, Effect, Event, FetchError, HttpId, Intervals, Job,
+    Level, LoadRole, LoadedInfo, Op, SlotError, SlotName, SlotPlan, Step, UpMessage, WindowDraft,
 };
 use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
 use pinnace_protocol::manifest::Manifest;
-use pinnace_protocol::message::{FailCode, Failure, Phase, Report, TrialStats};
+use pinnace_protocol::message::{CommandKind, FailCode, Failure, Phase, Report, TrialStats};
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
 use pinnace_protocol::topic::Down;
 use pinnace_protocol::trust::Floors;
@@ -36,6 +36,9 @@ pub enum Stimulus {
     Window(WindowDraft),
     Revert,
     Stopping,
+    Surroundings(Conditions, DeferPolicy),
+    Veto(u32),
+    CommandEnded(u64, Result<(String, Vec<String>), CommandRefusal>),
 }
 
 /// What the engine says of a bundle.
@@ -95,6 +98,8 @@ pub struct World {
     pub layout: Option<std::sync::Arc<pinnace_protocol::sketch::Layout>>,
     /// Records every start and turn when it is there.
     pub tape: Option<Tape>,
+    /// Commands that the core wants carried out.
+    pub commands: Vec<(u64, CommandKind)>,
     nonce: u64,
     highest: Floors,
 }
@@ -130,6 +135,7 @@ impl World {
             owed: Vec::new(),
             layout: None,
             tape: None,
+            commands: Vec::new(),
             nonce: 0,
             highest: Floors::default(),
         };
@@ -337,6 +343,7 @@ impl World {
                 self.assert_free(slot);
                 self.disk.slots.remove(&slot);
             }
+            Effect::Command { number, kind } => self.commands.push((number, kind)),
             Effect::Log { level, text } => self.log.push((level, text)),
         }
         Ok(())
@@ -462,6 +469,16 @@ impl World {
                 }
                 Stimulus::Revert => step = self.hand(&mut agent, Event::LocalRevert),
                 Stimulus::Stopping => step = self.hand(&mut agent, Event::Stopping),
+                Stimulus::Surroundings(conditions, policy) => {
+                    let (conditions, policy) = (*conditions, policy.clone());
+                    step = self.hand(&mut agent, Event::Surroundings { conditions, policy });
+                }
+                Stimulus::Veto(seconds) => {
+                    step = self.hand(&mut agent, Event::Veto { seconds: *seconds, reason: "a harvest is on".into() });
+                }
+                Stimulus::CommandEnded(number, result) => {
+                    step = self.hand(&mut agent, Event::CommandEnded { number: *number, result: result.clone() });
+                }
             },
         }
         self.agent = Some(agent);
