@@ -152,3 +152,9 @@ pub const ROOTS_MAX: u64 = pinnace_protocol::trust::limits::ROOT_ROTATIONS_MAX a
 pub const CLOCK_SKEW_S: u64 = 60;
 /// Certificates of one device that have not ended: a device whose every answer is lost asks four times a day.
 pub const CERTIFICATES_PER_DEVICE_MAX: u64 = 128;
+/// Devices whose last command and its answer are remembered.
+pub const COMMANDS_MAX: usize = 10_000;
+/// Devices whose collected diagnostics are kept in memory, each at most 96 KiB.
+pub const DIAGNOSTICS_MAX: usize = 64;
+/// Seconds for which a command is good when nobody says otherwise: the device may be offline for a while.
+pub const COMMAND_LIFE_S: u64 = 3600;

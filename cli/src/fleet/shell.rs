@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use pinnace_agent::link::{LinkEvent, Sender};
 use pinnace_agent::worker::Done;
 use pinnace_agent_core::{
-    Agent, Config, Effect, Event, FetchError, HttpId, Job, Level, LoadRole, SlotError, SlotName, Step, UpMessage,
-    WindowDraft,
+    Agent, CommandRefusal, Config, Effect, Event, FetchError, HttpId, Job, Level, LoadRole, SlotError, SlotName, Step,
+    UpMessage, WindowDraft,
 };
 use pinnace_protocol::ids::{BundleRef, DeviceId, TenantId};
 use pinnace_protocol::message::{Phase, Report, ReportKey};

@@ -10,6 +10,7 @@ mod admit;
 pub mod api;
 pub mod bundle;
 pub mod clone;
+mod command;
 mod drift_page;
 mod drift_watch;
 mod explain;
