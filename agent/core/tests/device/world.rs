@@ -78,6 +78,8 @@ pub struct World {
     pub connects: bool,
     pub behaviour: BTreeMap<Digest, Behaviour>,
     pub disk_full: u32,
+    /// Writes to slots until one finds no room; none when there is room enough.
+    pub full_at: Option<u32>,
     pub log: Vec<(Level, String)>,
     /// How far the device's wall clock is off, milliseconds.
     pub clock_off_ms: i64,
@@ -122,6 +124,7 @@ impl World {
             connects: true,
             behaviour: BTreeMap::new(),
             disk_full: 0,
+            full_at: None,
             log: Vec::new(),
             clock_off_ms: 0,
             serving: None,
@@ -292,7 +295,29 @@ impl World {
         Ok(())
     }
 
+    /// Returns whether this write finds no room; the next ones do.
+    fn is_full(&mut self) -> bool {
+        match self.full_at.as_mut() {
+            Some(0) => {
+                self.full_at = None;
+                true
+            }
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
     fn effect(&mut self, effect: Effect) -> Result<(), Cut> {
+        if let Effect::Prepare { job, .. } | Effect::WriteChunk { job, .. } | Effect::Seal { job, .. } = &effect
+            && self.is_full()
+        {
+            let error = SlotError::DiskFull { need: 0, free: 0 };
+            self.queue.push_back(Stimulus::Failed(*job, error));
+            return Ok(());
+        }
         match effect {
             Effect::Publish(message) => self.publish(message),
             Effect::HttpGet { id, path, range, max } => {
@@ -320,8 +345,16 @@ impl World {
             }
             Effect::Seal { job, slot } => {
                 self.assert_free(slot);
-                self.disk.slots.get_mut(&slot).unwrap().sealed = true;
-                self.queue.push_back(Stimulus::Sealed(job));
+                let disk = self.disk.slots.get_mut(&slot).unwrap();
+                // As on a device: every blob is hashed once more, since a write before may have failed.
+                let damaged = disk.blobs.iter().find(|(digest, bytes)| Digest::of(bytes) != **digest);
+                if let Some((digest, _)) = damaged {
+                    let error = SlotError::Io(format!("blob {digest} is damaged"));
+                    self.queue.push_back(Stimulus::Failed(job, error));
+                } else {
+                    disk.sealed = true;
+                    self.queue.push_back(Stimulus::Sealed(job));
+                }
             }
             Effect::Load { job, slot, released, role } => self.load(job, slot, &released, role)?,
             Effect::StartTrial { job, slot, .. } => {
