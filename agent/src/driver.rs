@@ -318,7 +318,12 @@ impl Driver {
     }
 
     async fn stop(mut self, mut inbox: Inbox) -> Result<(), DriverError> {
-        self.hands.notifier.stopping();
+        if self.hands.restart.is_cancelled() {
+            // The same process goes on: a manager that heard of an end would kill it after a while.
+            self.hands.notifier.reloading();
+        } else {
+            self.hands.notifier.stopping();
+        }
         let router = self.hands.router.clone();
         // What the thread was doing is found again at the next start.
         inbox.done.close();

@@ -17,6 +17,8 @@ pub mod join;
 pub mod ledger;
 pub mod link;
 pub mod log_ring;
+#[cfg(test)]
+mod no_room;
 pub mod notify;
 pub mod renewal;
 pub mod router;
