@@ -401,6 +401,22 @@ pub enum DeviceCommand {
         #[command(flatten)]
         plane: Plane,
     },
+    /// Give one device a signed command and wait for its answer; carried out at most once.
+    Command {
+        /// Its name.
+        device: String,
+        /// What: revert, pause, resume, collect-diagnostics, renew or restart.
+        kind: String,
+        /// Seconds for which it is good, should the device be offline.
+        #[arg(long, value_name = "SECONDS")]
+        life: Option<u64>,
+        /// Seconds to wait for the answer.
+        #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+        wait: u64,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
     /// Release a device that was quarantined because it existed twice: the copy is gone, or it was a restored disk.
     Release {
         /// Its name.

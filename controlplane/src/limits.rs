@@ -165,3 +165,9 @@ pub const PATCH_PAIRS_MAX: usize = 16 * 1024;
 pub const PATCH_FILE_MAX_BYTES: u64 = 256 * 1024;
 /// Seconds that publishing waits for patches: then devices are offered them as soon as they are there.
 pub const PATCH_WAIT_S: u64 = 20;
+/// Devices whose last command and its answer are remembered.
+pub const COMMANDS_MAX: usize = 10_000;
+/// Devices whose collected diagnostics are kept in memory, each at most 96 KiB.
+pub const DIAGNOSTICS_MAX: usize = 64;
+/// Seconds for which a command is good when nobody says otherwise: the device may be offline for a while.
+pub const COMMAND_LIFE_S: u64 = 3600;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::VerifyingKey;
 use pinnace_protocol::ids::{DeviceId, TenantId};
-use pinnace_protocol::message::{self, EnvelopeError, Hello, LogLines, Report, Want, WantBody, Window};
+use pinnace_protocol::message::{self, CommandDone, EnvelopeError, Hello, LogLines, Report, Want, WantBody, Window};
 use pinnace_protocol::time::Mono;
 use pinnace_protocol::topic::{BlobTopic, ROOT, Topic, Up};
 use pinnace_protocol::{limits as wire, topic};
@@ -50,6 +50,8 @@ pub enum UpMessage {
     Window(Window),
     /// Log lines.
     Log(LogLines),
+    /// How a command ended.
+    Done(CommandDone),
 }
 
 /// What the link hands to the driver.
@@ -260,6 +262,7 @@ impl Link {
             Up::Report => UpMessage::Report(message::open(&key, &tenant, &device, name, payload)?),
             Up::Window => UpMessage::Window(message::open(&key, &tenant, &device, name, payload)?),
             Up::Log => UpMessage::Log(message::open(&key, &tenant, &device, name, payload)?),
+            Up::Done => UpMessage::Done(message::open(&key, &tenant, &device, name, payload)?),
             Up::Want => {
                 let want: Want = message::open(&key, &tenant, &device, name, payload)?;
                 return Ok(Opened::Wanted(device, want));

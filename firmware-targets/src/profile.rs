@@ -156,6 +156,16 @@ pub enum StorageMedium {
     Nand,
 }
 
+/// The stores that a ledger can lie in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LedgerStore {
+    /// sled: 20 MB of memory, many small commits.
+    Sled,
+    /// redb: little memory.
+    Redb,
+}
+
 /// Where the agent keeps its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,6 +174,10 @@ pub struct Storage {
     pub medium: StorageMedium,
     /// Space the agent may fill, MiB: two bundle slots and the ledger.
     pub free_mib: u32,
+    /// Store of the ledger.
+    pub ledger: LedgerStore,
+    /// The log on disk, MiB; the oldest lines are dropped first.
+    pub log_mib: u32,
 }
 
 /// Returns the profile of that name.
@@ -279,6 +293,13 @@ impl DeviceProfile {
                 "inference.max_inflight",
                 format!("{} is not in 1..={}", self.inference.max_inflight, limits::INFLIGHT_MAX),
                 "64 suits most devices",
+            );
+        }
+        if !(1..=limits::LOG_MAX_MIB).contains(&self.storage.log_mib) {
+            return fail(
+                "storage.log_mib",
+                format!("{} is not in 1..={}", self.storage.log_mib, limits::LOG_MAX_MIB),
+                "8 suits most devices",
             );
         }
         if self.storage.free_mib < 2 * self.model.budget_mb {

@@ -36,6 +36,12 @@ pub const EPOCHS_MAX: usize = 8;
 pub const TEXT_MAX_BYTES: usize = 1024;
 /// Log lines in one up/log message.
 pub const LOG_MAX_LINES: usize = 64;
+/// Bytes of all lines that one command collects: half of a message, with its frame.
+pub const DIAGNOSTICS_MAX_BYTES: usize = 96 * 1024;
+/// Lines that one command collects.
+pub const DIAGNOSTICS_MAX_LINES: usize = 2048;
+/// Seconds for which a command may be good: an operator waits for its answer.
+pub const COMMAND_LIFE_MAX_S: u64 = 24 * 3600;
 /// Labels of one device.
 pub const LABELS_MAX: usize = 32;
 /// Chunks of one blob: what [`BLOB_MAX_BYTES`] makes in even pieces, and as many more for cuts at tensors.

@@ -1,9 +1,9 @@
 //! The whole MQTT topic scheme: every topic is written and read here and nowhere else.
 //!
 //! ```text
-//! pn/v1/<tenant>/d/<device>/up/{hello,report,window,want,log}    device -> plane
-//! pn/v1/<tenant>/d/<device>/down/{director,ack,chunk}            plane -> device (director retained)
-//! pn/v1/<tenant>/blob/<digest16>/c                               plane -> many
+//! pn/v1/<tenant>/d/<device>/up/{hello,report,window,want,log,done}    device -> plane
+//! pn/v1/<tenant>/d/<device>/down/{director,ack,chunk,command}         plane -> device (director retained)
+//! pn/v1/<tenant>/blob/<digest16>/c                                    plane -> many
 //! ```
 use alloc::format;
 use alloc::string::String;
@@ -27,6 +27,8 @@ pub enum Up {
     Want,
     /// Log lines.
     Log,
+    /// How a command ended.
+    Done,
 }
 
 /// What a device receives.
@@ -38,11 +40,13 @@ pub enum Down {
     Ack,
     /// Metadata or a chunk of a blob.
     Chunk,
+    /// What an operator asks of it, signed.
+    Command,
 }
 
 impl Up {
     /// All kinds, in wire order.
-    pub const ALL: [Self; 5] = [Self::Hello, Self::Report, Self::Window, Self::Want, Self::Log];
+    pub const ALL: [Self; 6] = [Self::Hello, Self::Report, Self::Window, Self::Want, Self::Log, Self::Done];
     /// Returns the topic level.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,19 +55,21 @@ impl Up {
             Self::Window => "window",
             Self::Want => "want",
             Self::Log => "log",
+            Self::Done => "done",
         }
     }
 }
 
 impl Down {
     /// All kinds, in wire order.
-    pub const ALL: [Self; 3] = [Self::Director, Self::Ack, Self::Chunk];
+    pub const ALL: [Self; 4] = [Self::Director, Self::Ack, Self::Chunk, Self::Command];
     /// Returns the topic level.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Director => "director",
             Self::Ack => "ack",
             Self::Chunk => "chunk",
+            Self::Command => "command",
         }
     }
 }

@@ -242,6 +242,7 @@ fn event_words(event: &Event<'_>) -> String {
             }
             Err(_) => format!("{} bytes came that are no frame", payload.len()),
         },
+        Event::Message { kind: Down::Command, payload } => format!("a command came, {} bytes", payload.len()),
         Event::HttpDone { id, result: Ok(bytes) } => format!("request {} gave {} bytes", id.0, bytes.len()),
         Event::HttpDone { id, result: Err(e) } => format!("request {} failed: {e:?}", id.0),
         Event::SlotPrepared { .. } => "the slot has room".into(),
@@ -263,6 +264,10 @@ fn event_words(event: &Event<'_>) -> String {
         Event::LocalRevert => "somebody on the device takes the newest model back".into(),
         Event::Stopping => "the process will end".into(),
         Event::Tick => "time passed".into(),
+        Event::Surroundings { conditions, .. } => format!("around it: {conditions:?}"),
+        Event::Veto { seconds, reason } => format!("an application asks to wait {seconds} s: {reason}"),
+        Event::CommandEnded { number, result: Ok((text, _)) } => format!("command {number} is done: {text}"),
+        Event::CommandEnded { number, result: Err(why) } => format!("command {number} is not done: {why:?}"),
     }
 }
 
@@ -321,6 +326,16 @@ fn effect_words(effect: &Effect) -> String {
             WantBody::Missing { blob, missing } => format!("misses {} chunks of blob {}", missing.len(), blob.short()),
             WantBody::Chunks { blob, indices } => format!("wants {} chunks of blob {}", indices.len(), blob.short()),
         },
+        Effect::Publish(UpMessage::Done(done)) => {
+            format!(
+                "says that command {} ({}) is {}: {}",
+                done.number,
+                done.kind.as_str(),
+                done.outcome.as_str(),
+                done.text
+            )
+        }
+        Effect::Command { number, kind } => format!("carries out command {number}: {}", kind.as_str()),
         Effect::HttpGet { id, path, .. } => format!("asks by HTTP for {path} (request {})", id.0),
         Effect::Prepare { slot, plan, .. } => format!("prepares slot {slot} for {} blobs", plan.blobs.len()),
         Effect::Scan { slot, .. } => format!("scans slot {slot}"),

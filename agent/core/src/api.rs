@@ -14,11 +14,15 @@ use ed25519_dalek::{Signer as _, VerifyingKey};
 use pinnace_protocol::cbor::CborError;
 use pinnace_protocol::ids::{BundleRef, DeviceId, Digest, TenantId};
 use pinnace_protocol::manifest::TrialPolicy;
-use pinnace_protocol::message::{self, Failure, Health, Hello, Report, ReportKey, TrialStats, Want, Window};
+use pinnace_protocol::message::{
+    self, CommandDone, CommandKind, Failure, Health, Hello, Report, ReportKey, TrialStats, Want, Window,
+};
 use pinnace_protocol::signature::Verifier;
 use pinnace_protocol::sketch::Layout;
 use pinnace_protocol::topic::{Down, Up};
 use serde::{Deserialize, Serialize};
+
+pub use crate::defer::{Conditions, DeferPolicy, Maintenance};
 
 /// What the shell knows when it starts; never changes while the process lives.
 #[derive(Debug, Clone)]
@@ -295,6 +299,36 @@ pub enum Event<'a> {
     Stopping,
     /// Nothing but time passed.
     Tick,
+    /// What is around the device, and what its owner wants to wait for; as often as health.
+    Surroundings {
+        /// As measured now.
+        conditions: Conditions,
+        /// As configured now.
+        policy: DeferPolicy,
+    },
+    /// An application asks to begin no install for a while.
+    Veto {
+        /// For how long, seconds; 0 takes the last one back. At most [`crate::limits::VETO_MAX_S`] count.
+        seconds: u32,
+        /// Why, for people; at most [`crate::limits::REASON_MAX_BYTES`] count.
+        reason: String,
+    },
+    /// An [`Effect::Command`] ended.
+    CommandEnded {
+        /// The command's number.
+        number: u64,
+        /// One sentence and what was collected, or why not.
+        result: Result<(String, Vec<String>), CommandRefusal>,
+    },
+}
+
+/// Why the shell did not carry a command out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommandRefusal {
+    /// The device's owner has not consented.
+    NoConsent,
+    /// It was tried in vain.
+    Failed(String),
 }
 
 /// What the shell must do, after the step's commit.
@@ -431,6 +465,14 @@ pub enum Effect {
         /// Never the active nor the fallback slot.
         slot: SlotName,
     },
+    /// Carry out an operator's command; answer with [`Event::CommandEnded`]. A restart gives no answer: the next start is
+    /// the answer.
+    Command {
+        /// Its number.
+        number: u64,
+        /// One of collect-diagnostics, renew, restart.
+        kind: CommandKind,
+    },
     /// Write a log line.
     Log {
         /// How important.
@@ -565,6 +607,8 @@ pub enum UpMessage {
     Window(Window),
     /// What is needed to go on.
     Want(Want),
+    /// How a command ended.
+    Done(CommandDone),
 }
 
 impl UpMessage {
@@ -575,6 +619,7 @@ impl UpMessage {
             Self::Report(_) => Up::Report,
             Self::Window(_) => Up::Window,
             Self::Want(_) => Up::Want,
+            Self::Done(_) => Up::Done,
         }
     }
 
@@ -602,6 +647,7 @@ impl UpMessage {
             Self::Report(m) => message::seal_with(sign, tenant, device, kind, m),
             Self::Window(m) => message::seal_with(sign, tenant, device, kind, m),
             Self::Want(m) => message::seal_with(sign, tenant, device, kind, m),
+            Self::Done(m) => message::seal_with(sign, tenant, device, kind, m),
         }
     }
 }

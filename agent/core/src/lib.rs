@@ -5,8 +5,8 @@
 //! and, by the thousand, in the simulator.
 //!
 //! One file, one role: [`api`] the contract, `state` what is remembered, `recover` the start, `assign` the
-//! director's word, `image` the look-up, `fetch` the chunks, `install` the candidate's way, `trial` the verdict,
-//! `outbox` the windows, `report` what the plane is told, [`renewal`] when a new certificate is due, [`log`] every
+//! director's word, `defer` what it waits for, `command` an operator's word, `image` the look-up, `fetch` the chunks, `install` the candidate's way, `trial` the verdict,
+//! `outbox` the windows, `report` what the plane is told, [`inspect`] what is on disk, [`renewal`] when a new certificate is due, [`log`] every
 //! turn on record.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -15,8 +15,11 @@ extern crate alloc;
 pub mod api;
 mod assign;
 mod clock;
+mod command;
+mod defer;
 mod fetch;
 mod image;
+pub mod inspect;
 mod install;
 mod jitter;
 pub mod limits;
@@ -45,6 +48,7 @@ pub use api::*;
 pub use image::ANY_HARDWARE;
 
 use clock::Clock;
+use defer::Deferral;
 use jitter::Jitter;
 use outbox::Outbox;
 use report::{Link, Reporter};
@@ -66,6 +70,7 @@ pub struct Agent {
     manifest: Option<Vec<u8>>,
     factory: Option<Installed>,
     outbox: Outbox,
+    deferral: Deferral,
     clock: Clock,
     link: Link,
     reporter: Reporter,
@@ -131,6 +136,7 @@ impl Agent {
                 }
             }
             Event::Message { kind: Down::Chunk, payload } => self.frame(turn, payload),
+            Event::Message { kind: Down::Command, payload } => self.commanded(turn, payload),
             Event::HttpDone { id, result } => {
                 if !self.document_by_http(turn, id, &result) {
                     self.chunks_by_http(turn, id, &result);
@@ -148,6 +154,9 @@ impl Agent {
             Event::LocalRevert => self.local_revert(turn),
             Event::Stopping => self.stopping(turn),
             Event::Tick => {}
+            Event::Surroundings { conditions, policy } => self.surroundings(turn, conditions, policy),
+            Event::Veto { seconds, reason } => self.veto(turn, seconds, &reason),
+            Event::CommandEnded { number, result } => self.command_ended(turn, number, result),
         }
     }
 

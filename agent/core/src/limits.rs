@@ -44,6 +44,16 @@ pub const TRIES_MAX: u32 = 16;
 pub const LOG_MAX_BYTES: usize = 512;
 /// Profiles kept to merge windows by: of the active model, the candidate and the one before.
 pub const LAYOUTS_MAX: usize = 3;
+/// Seconds that an application may ask for in one request.
+pub const VETO_MAX_S: u32 = 4 * 3600;
+/// Seconds by which applications may put off one target altogether: after that the plane's word counts.
+pub const VETO_TOTAL_S: u32 = 24 * 3600;
+/// Milliseconds between two looks at why an install waits, when nothing else wakes the device.
+pub const DEFER_LOOK_MS: u64 = 60 * 1000;
+/// Maintenance windows of one device.
+pub const MAINTENANCE_MAX: usize = 16;
+/// Bytes of an application's reason.
+pub const REASON_MAX_BYTES: usize = 200;
 /// Bytes of an event log's file: a month of quiet turns, or a few bundles; twice that with the file before it.
 pub const EVENT_LOG_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of an event log's file from which the next process start begins a new one: each start has at least as much.

@@ -71,6 +71,8 @@ pub(crate) enum Pause {
     Backoff,
     /// Nobody answers; a new link ends the wait.
     Unanswered,
+    /// A better moment is awaited; see `defer`.
+    Held,
 }
 
 /// One thing at a time.

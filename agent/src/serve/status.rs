@@ -33,6 +33,12 @@ pub struct Status {
     pub source: Option<SourceStatus>,
     /// The device's health.
     pub health: Health,
+    /// Seconds since 1970 of the last report that was handed to the link; none since the process started.
+    #[serde(default)]
+    pub reported_s: Option<u64>,
+    /// Seconds by which the wall clock has run away from the monotonic one since the process started.
+    #[serde(default)]
+    pub clock_jump_s: i64,
 }
 
 /// What the device should run.
@@ -59,6 +65,9 @@ pub struct LinkStatus {
     pub address: String,
     /// Why it does not stand.
     pub error: Option<String>,
+    /// Seconds since 1970 from which it has been down; none while it stands.
+    #[serde(default)]
+    pub down_since_s: Option<u64>,
 }
 
 /// Windows that wait to be acknowledged.

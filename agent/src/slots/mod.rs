@@ -167,7 +167,8 @@ impl Slots {
     /// [`FileError`] when it cannot be written.
     pub fn write_chunk(&self, slot: SlotName, blob: Digest, offset: u64, bytes: &[u8]) -> Result<(), FileError> {
         let path = self.part(slot).join(blob.to_hex());
-        let write = || OpenOptions::new().write(true).open(&path)?.write_all_at(bytes, offset);
+        let write =
+            || files::room().and_then(|()| OpenOptions::new().write(true).open(&path)?.write_all_at(bytes, offset));
         write().map_err(|e| FileError::new("write", &path, e))
     }
 
@@ -179,14 +180,16 @@ impl Slots {
         let (part, sealed) = (self.part(slot), self.sealed(slot));
         for blob in &self.part_manifest(slot)?.blobs {
             let path = part.join(blob.sha256.to_hex());
-            File::open(&path).and_then(|f| f.sync_data()).map_err(|e| FileError::new("sync", &path, e))?;
+            files::room()
+                .and_then(|()| File::open(&path)?.sync_data())
+                .map_err(|e| FileError::new("sync", &path, e))?;
             if hash_file(&path)? != blob.sha256 {
                 return Err(SlotError::Damaged { slot: slot.as_str(), blob: blob.sha256 });
             }
         }
         files::sync_dir(&part)?;
         files::remove_dir(&sealed)?;
-        fs::rename(&part, &sealed).map_err(|e| FileError::new("rename", &sealed, e))?;
+        files::room().and_then(|()| fs::rename(&part, &sealed)).map_err(|e| FileError::new("rename", &sealed, e))?;
         files::sync_dir(&self.root)?;
         Ok(())
     }
@@ -237,7 +240,9 @@ impl Slots {
 
 /// Creates a file of `length` bytes whose blocks are really there, so that writing cannot run out of space.
 fn preallocate(path: &Path, length: u64) -> io::Result<()> {
+    files::room()?;
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    files::room()?;
     match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length) {
         Ok(()) => {}
         // Some file systems (overlay on old kernels, FAT) cannot: a sparse file of the right length will do.

@@ -11,6 +11,7 @@ pub mod api;
 pub mod broadcast;
 pub mod bundle;
 pub mod clone;
+mod command;
 mod drift_page;
 mod drift_watch;
 mod explain;

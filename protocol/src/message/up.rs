@@ -127,14 +127,16 @@ pub enum FailCode {
     CrashLoop,
     /// The trial did not finish in time.
     Deadline,
-    /// The local API or an operator on the device took it back.
+    /// The local API or an operator took it back.
     Local,
+    /// It waits for a better moment: power, link, heat, load, hour, an application or an operator.
+    Deferred,
 }
 
 impl FailCode {
     /// Returns whether another attempt may succeed without a change of the bundle.
     pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::Network | Self::DiskFull)
+        matches!(self, Self::Network | Self::DiskFull | Self::Deferred)
     }
     /// Returns whether it hints at an attack or corruption rather than a bad model.
     pub const fn is_integrity(self) -> bool {
@@ -157,6 +159,7 @@ impl FailCode {
             Self::CrashLoop => "crash-loop",
             Self::Deadline => "deadline",
             Self::Local => "local",
+            Self::Deferred => "deferred",
         }
     }
 }

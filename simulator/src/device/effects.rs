@@ -63,6 +63,10 @@ impl Device {
                 self.order(env, 1, Order::DropCandidate);
             }
             Effect::Erase { slot } => self.order(env, 20, Order::Erase(slot)),
+            // No plane of the simulator gives one.
+            Effect::Command { number, kind } => {
+                env.tell(self.node(), format_args!("is told to {} by command {number}", kind.as_str()));
+            }
             Effect::Log { level, text } => {
                 let mark = match level {
                     Level::Info => "log",
@@ -131,6 +135,7 @@ impl Device {
                 env.judge(Check::S7, node, found);
             }
             UpMessage::Want(want) => env.tell(node, format_args!("wants {:?}", want.body)),
+            UpMessage::Done(done) => env.tell(node, format_args!("ended command {}", done.number)),
         }
         if let Ok(payload) = message.seal_with(|bytes| sign(&self.public, bytes), &env.tenant, &self.id) {
             env.publish_up(index, message.kind(), payload);

@@ -280,7 +280,8 @@ impl Plane {
                     other => answer(env, packet.device, other),
                 }
             }
-            Up::Log => {}
+            // No operator of a simulated fleet gives commands to single devices.
+            Up::Log | Up::Done => {}
         }
         Ok(())
     }

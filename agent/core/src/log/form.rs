@@ -12,7 +12,10 @@ use pinnace_protocol::topic::Down;
 use serde::{Deserialize, Serialize};
 
 use super::StepDigest;
-use crate::api::{Config, Event, FetchError, HttpId, Intervals, Job, Key, LoadedInfo, SlotError, Stored, WindowDraft};
+use crate::api::{
+    CommandRefusal, Conditions, Config, DeferPolicy, Event, FetchError, HttpId, Intervals, Job, Key, LoadedInfo,
+    SlotError, Stored, WindowDraft,
+};
 
 /// Bytes in a record, or where they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +94,18 @@ pub enum Recorded {
         /// Why there are none.
         failed: Option<String>,
     },
+    Surroundings {
+        conditions: Conditions,
+        policy: DeferPolicy,
+    },
+    Veto {
+        seconds: u32,
+        reason: String,
+    },
+    CommandEnded {
+        number: u64,
+        result: Result<(String, Vec<String>), CommandRefusal>,
+    },
 }
 
 /// A [`LoadedInfo`] as it is kept: the profile itself instead of its compiled form.
@@ -144,6 +159,11 @@ impl Recorded {
             Event::LocalRevert => Self::LocalRevert,
             Event::Stopping => Self::Stopping,
             Event::Tick => Self::Tick,
+            Event::Surroundings { conditions, policy } => {
+                Self::Surroundings { conditions: *conditions, policy: policy.clone() }
+            }
+            Event::Veto { seconds, reason } => Self::Veto { seconds: *seconds, reason: reason.clone() },
+            Event::CommandEnded { number, result } => Self::CommandEnded { number: *number, result: result.clone() },
         }
     }
 }

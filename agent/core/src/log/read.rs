@@ -131,6 +131,13 @@ impl<'a> LogReader<'a> {
             Recorded::LocalRevert => Event::LocalRevert,
             Recorded::Stopping => Event::Stopping,
             Recorded::Tick => Event::Tick,
+            Recorded::Surroundings { conditions, policy } => {
+                Event::Surroundings { conditions: *conditions, policy: policy.clone() }
+            }
+            Recorded::Veto { seconds, reason } => Event::Veto { seconds: *seconds, reason: reason.clone() },
+            Recorded::CommandEnded { number, result } => {
+                Event::CommandEnded { number: *number, result: result.clone() }
+            }
         })
     }
 

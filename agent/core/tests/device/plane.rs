@@ -6,7 +6,9 @@ use pinnace_agent_core::{FetchError, UpMessage};
 use pinnace_protocol::cbor;
 use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
 use pinnace_protocol::join::{METADATA_PATH, PATCHES_PATH, TARGETS_PATH};
-use pinnace_protocol::message::{Ack, Frame, FrameBody, Hello, Report, Want, WantBody, Window, seal_from_plane};
+use pinnace_protocol::message::{
+    Ack, CommandDone, Frame, FrameBody, Hello, Report, Want, WantBody, Window, seal_from_plane,
+};
 use pinnace_protocol::topic::Down;
 use pinnace_protocol::transfer::Bitmap;
 
@@ -44,6 +46,8 @@ pub struct Plane {
     pub hellos: Vec<Hello>,
     pub wants: usize,
     pub gets: usize,
+    /// What the device said of commands.
+    pub done: Vec<CommandDone>,
     /// Windows by epoch and number: folded once.
     pub folded: BTreeMap<(u64, u64), Window>,
     /// Of a thousand chunks published to all, so many are lost.
@@ -76,6 +80,7 @@ impl Plane {
             hellos: Vec::new(),
             wants: 0,
             gets: 0,
+            done: Vec::new(),
             folded: BTreeMap::new(),
             loses: 0,
             broadcasts: true,
@@ -136,6 +141,10 @@ impl Plane {
                 let known = self.folded.entry((epoch, seq)).or_insert_with(|| window.clone());
                 assert_eq!(*known, window, "one number, one window");
                 if self.acks { vec![(Down::Ack, self.ack(tenant, device, epoch))] } else { vec![] }
+            }
+            UpMessage::Done(done) => {
+                self.done.push(done);
+                vec![]
             }
             UpMessage::Want(want) => {
                 self.wants += 1;

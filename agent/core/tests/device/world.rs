@@ -2,12 +2,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use pinnace_agent_core::{
-    Agent, Batch, Config, Effect, Event, FetchError, HttpId, Intervals, Job, Level, LoadRole, LoadedInfo, Op,
-    ParityChunk, SlotError, SlotName, SlotPlan, Step, UpMessage, WindowDraft,
+    Agent, Batch, CommandRefusal, Conditions, Config, DeferPolicy, Effect, Event, FetchError, HttpId, Intervals, Job,
+    Level, LoadRole, LoadedInfo, Op, ParityChunk, SlotError, SlotName, SlotPlan, Step, UpMessage, WindowDraft,
 };
 use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
 use pinnace_protocol::manifest::Manifest;
-use pinnace_protocol::message::{FailCode, Failure, Phase, Report, TrialStats, Want, WantBody};
+use pinnace_protocol::message::{CommandKind, FailCode, Failure, Phase, Report, TrialStats, Want, WantBody};
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
 use pinnace_protocol::topic::Down;
 use pinnace_protocol::transfer::parity;
@@ -38,6 +38,9 @@ pub enum Stimulus {
     Window(WindowDraft),
     Revert,
     Stopping,
+    Surroundings(Conditions, DeferPolicy),
+    Veto(u32),
+    CommandEnded(u64, Result<(String, Vec<String>), CommandRefusal>),
 }
 
 /// What the engine says of a bundle.
@@ -77,6 +80,8 @@ pub struct World {
     pub connects: bool,
     pub behaviour: BTreeMap<Digest, Behaviour>,
     pub disk_full: u32,
+    /// Writes to slots until one finds no room; none when there is room enough.
+    pub full_at: Option<u32>,
     pub log: Vec<(Level, String)>,
     /// How far the device's wall clock is off, milliseconds.
     pub clock_off_ms: i64,
@@ -101,6 +106,8 @@ pub struct World {
     pub listening: Vec<Digest>,
     /// Patches make something else than they say.
     pub bad_patches: bool,
+    /// Commands that the core wants carried out.
+    pub commands: Vec<(u64, CommandKind)>,
     nonce: u64,
     highest: Floors,
 }
@@ -123,6 +130,7 @@ impl World {
             connects: true,
             behaviour: BTreeMap::new(),
             disk_full: 0,
+            full_at: None,
             log: Vec::new(),
             clock_off_ms: 0,
             serving: None,
@@ -138,6 +146,7 @@ impl World {
             tape: None,
             listening: Vec::new(),
             bad_patches: false,
+            commands: Vec::new(),
             nonce: 0,
             highest: Floors::default(),
         };
@@ -295,7 +304,29 @@ impl World {
         Ok(())
     }
 
+    /// Returns whether this write finds no room; the next ones do.
+    fn is_full(&mut self) -> bool {
+        match self.full_at.as_mut() {
+            Some(0) => {
+                self.full_at = None;
+                true
+            }
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
     fn effect(&mut self, effect: Effect) -> Result<(), Cut> {
+        if let Effect::Prepare { job, .. } | Effect::WriteChunk { job, .. } | Effect::Seal { job, .. } = &effect
+            && self.is_full()
+        {
+            let error = SlotError::DiskFull { need: 0, free: 0 };
+            self.queue.push_back(Stimulus::Failed(*job, error));
+            return Ok(());
+        }
         match effect {
             Effect::Publish(message) => self.publish(message),
             Effect::HttpGet { id, path, range, max } => {
@@ -337,8 +368,16 @@ impl World {
             }
             Effect::Seal { job, slot } => {
                 self.assert_free(slot);
-                self.disk.slots.get_mut(&slot).unwrap().sealed = true;
-                self.queue.push_back(Stimulus::Sealed(job));
+                let disk = self.disk.slots.get_mut(&slot).unwrap();
+                // As on a device: every blob is hashed once more, since a write before may have failed.
+                let damaged = disk.blobs.iter().find(|(digest, bytes)| Digest::of(bytes) != **digest);
+                if let Some((digest, _)) = damaged {
+                    let error = SlotError::Io(format!("blob {digest} is damaged"));
+                    self.queue.push_back(Stimulus::Failed(job, error));
+                } else {
+                    disk.sealed = true;
+                    self.queue.push_back(Stimulus::Sealed(job));
+                }
             }
             Effect::Load { job, slot, released, role } => self.load(job, slot, &released, role)?,
             Effect::StartTrial { job, slot, .. } => {
@@ -360,6 +399,7 @@ impl World {
                 self.assert_free(slot);
                 self.disk.slots.remove(&slot);
             }
+            Effect::Command { number, kind } => self.commands.push((number, kind)),
             Effect::Log { level, text } => self.log.push((level, text)),
         }
         Ok(())
@@ -540,6 +580,16 @@ impl World {
                 }
                 Stimulus::Revert => step = self.hand(&mut agent, Event::LocalRevert),
                 Stimulus::Stopping => step = self.hand(&mut agent, Event::Stopping),
+                Stimulus::Surroundings(conditions, policy) => {
+                    let (conditions, policy) = (*conditions, policy.clone());
+                    step = self.hand(&mut agent, Event::Surroundings { conditions, policy });
+                }
+                Stimulus::Veto(seconds) => {
+                    step = self.hand(&mut agent, Event::Veto { seconds: *seconds, reason: "a harvest is on".into() });
+                }
+                Stimulus::CommandEnded(number, result) => {
+                    step = self.hand(&mut agent, Event::CommandEnded { number: *number, result: result.clone() });
+                }
             },
         }
         self.agent = Some(agent);
