@@ -2,7 +2,7 @@
 """Holds what we write against programs that others wrote: python-tuf, ONNX Runtime, the ONNX checker, and the tools
 that third parties check a bundle with (model-signing, securesystemslib, CycloneDX).
 
-usage: check_all.py TARGET_DIR        (TARGET_DIR/pinnace, TARGET_DIR/examples/{tuf_repo,train_csv,judge})
+usage: check_all.py TARGET_DIR        (TARGET_DIR/pinnace, TARGET_DIR/examples/{tuf_repo,train_csv,judge,onnx_worker})
 
 One line per check; exits 1 when one of them fails.
 """
@@ -169,6 +169,11 @@ def differential(target: Path, _: Path) -> str:
     return last_line(run(sys.executable, HERE / "tuf_differential.py", target, DIFFERENTIAL_MUTATIONS))
 
 
+def onnx_engines(target: Path, _: Path) -> str:
+    """Both engines pass the backend tests of ONNX that they are known to pass; models of others give the same numbers."""
+    return last_line(run(sys.executable, HERE / "onnx_engines.py", target))
+
+
 CHECKS: list[tuple[str, Callable[[Path, Path], str]]] = [
     ("python-tuf, example repository", example_repository),
     ("python-tuf, running control plane", live_repository),
@@ -177,6 +182,7 @@ CHECKS: list[tuple[str, Callable[[Path, Path], str]]] = [
     ("onnxruntime, boosting, classes", onnx_of("boosting", "rain", [])),
     ("onnxruntime, logistic, classes", onnx_of("logistic", "rain", [])),
     ("onnxruntime, boosting, values", onnx_of("boosting", "visibility", ["--value"])),
+    ("ONNX backend tests, others' models", onnx_engines),
 ]
 
 

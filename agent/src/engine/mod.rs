@@ -5,6 +5,7 @@
 //! eat all memory costs the trial and not the agent. Nothing is believed to compute what the trainer computed: every
 //! load ends with the bundle's golden vectors.
 
+pub mod conformance;
 mod error;
 pub mod golden;
 mod library;

@@ -60,11 +60,7 @@ pub(super) fn load(
     signature: &Signature,
     threads: usize,
 ) -> Result<Box<dyn Model>, EngineError> {
-    let environment = environment(library)?;
-    let loaded = catch_unwind(AssertUnwindSafe(|| session(environment, model, threads)));
-    let session = loaded
-        .map_err(|p| EngineError::Panicked { engine: ENGINE.into(), why: panic_text(&*p) })?
-        .map_err(|why| classify_failure(&why))?;
+    let session = open_session(library, model, threads)?;
     if !session.inputs().iter().map(|i| i.name()).eq([signature.input.as_str()]) {
         let names: Vec<_> = session.inputs().iter().map(|i| i.name().to_owned()).collect();
         let why =
@@ -87,6 +83,15 @@ pub(super) fn load(
         features: signature.features.len(),
         classify: signature.task == Task::Classification,
     }))
+}
+
+/// Returns a session of the model with its operators resolved; a panic of the binding is an error.
+pub(super) fn open_session(library: &Path, model: &[u8], threads: usize) -> Result<Session, EngineError> {
+    let environment = environment(library)?;
+    let opened = catch_unwind(AssertUnwindSafe(|| session(environment, model, threads)));
+    opened
+        .map_err(|p| EngineError::Panicked { engine: ENGINE.into(), why: panic_text(&*p) })?
+        .map_err(|why| classify_failure(&why))
 }
 
 fn session(environment: &Environment, model: &[u8], threads: usize) -> Result<Session, String> {
