@@ -19,9 +19,12 @@ const TENSORS_MAX: usize = 64;
 /// Data sets of one case.
 const SETS_MAX: usize = 16;
 
+/// Runs a model with an engine.
+type Run = dyn Fn(&[u8], &[AnyTensor]) -> Result<Vec<AnyTensor>, String>;
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let run: Box<dyn Fn(&[u8], &[AnyTensor]) -> Result<Vec<AnyTensor>, String>> = match words.as_slice() {
+    let run: Box<Run> = match words.as_slice() {
         [engine] if engine == "tract" => Box::new(|model, inputs| run_tract(model, inputs).map_err(|e| e.to_string())),
         [engine, library] if engine == "ort" => {
             let library = PathBuf::from(library);
@@ -49,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs one case: every data set.
-fn case(folder: &Path, run: &dyn Fn(&[u8], &[AnyTensor]) -> Result<Vec<AnyTensor>, String>) -> Result<(), String> {
+fn case(folder: &Path, run: &Run) -> Result<(), String> {
     let model = read(&folder.join("model.onnx"))?;
     let sets = (0..SETS_MAX).map(|i| folder.join(format!("test_data_set_{i}"))).take_while(|set| set.is_dir());
     let mut asked = 0;

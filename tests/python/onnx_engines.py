@@ -77,11 +77,15 @@ class Worker:
         except OSError:
             answer = ""
         timer.cancel()
+        if late.is_set():
+            # Also when its answer came at the very end: the next case needs a worker that lives.
+            self.stop()
+            return f"took more than {case.seconds} s"
         if answer.endswith("\n"):
             kind, _, why = answer.rstrip("\n").partition("\t")
             return "pass" if kind == "pass" else why or "failed"
         self.stop()
-        return f"took more than {case.seconds} s" if late.is_set() else "the process died"
+        return "the process died"
 
     def stop(self) -> None:
         if self.process is not None:
