@@ -292,7 +292,12 @@ fn train(version: u64, size: u64, now_s: u64, world: &World, rng: &mut Rng) -> B
             classes: vec!["dry".into(), "rain".into()],
             features: vec![feature("wind", FeatureKind::Numeric), feature("sky", FeatureKind::Categorical(skies))],
         },
-        variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["stub".into()], requires: Default::default() }],
+        variants: vec![Variant {
+            name: "fp32".into(),
+            blob: "model.onnx".into(),
+            engines: vec!["stub".into()],
+            requires: Default::default(),
+        }],
         blobs: files.iter().map(|(name, role, bytes)| Blob::describe(name, *role, bytes)).collect(),
     };
     Bundle { manifest, contents: files.into_iter().map(|(_, _, bytes)| bytes).collect() }

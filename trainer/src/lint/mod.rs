@@ -2,27 +2,16 @@
 //!
 //! Pure: bytes in, report out. Nothing is trusted: the model may come from anyone. What an engine makes of it is not
 //! guessed here; the golden vectors are run on every engine by who has them (`pinnace bundle lint`, `pinnace train`).
+pub mod limits;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use limits::{DEPTH_MAX, NAME_MAX_BYTES, NODES_MAX, OPERATORS_MAX, PORTS_MAX, TENSORS_MAX};
 use serde::Serialize;
 use wire::{Field, NotAMessage, Value, fields, put_bytes, put_number};
 
-/// Bytes of a model: what a device's engine reads at most.
-pub const MODEL_MAX_BYTES: usize = 512 << 20;
-/// Graphs inside graphs (bodies of loops and branches).
-pub const DEPTH_MAX: usize = 16;
-/// Nodes of all graphs: a hundred times what a network of a phone has.
-pub const NODES_MAX: usize = 1 << 18;
-/// Tensors of all graphs.
-pub const TENSORS_MAX: usize = 1 << 18;
-/// Inputs, outputs and dimensions of each that are looked at.
-pub const PORTS_MAX: usize = 1024;
-/// Kinds of operators listed.
-pub const OPERATORS_MAX: usize = 512;
-/// Bytes of a name that goes into a report or an error.
-pub const NAME_MAX_BYTES: usize = 128;
+pub use limits::MODEL_MAX_BYTES;
 
 /// Says why a model cannot go into a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
