@@ -106,7 +106,8 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
 
     let search = LibrarySearch::of_this_system(args.ort.clone(), Vec::new());
     let policy = ProbePolicy::this_program()?;
-    let engines = Arc::new(tokio::task::block_in_place(|| Engines::discover(&profile, &search, policy)));
+    let engines = tokio::task::block_in_place(|| Engines::discover(&profile, &search, policy));
+    let engines = Arc::new(engines.remembering(home.join("choices.json")));
     for note in engines.notes() {
         tracing::info!("{note}");
     }

@@ -90,6 +90,9 @@ pub struct ModelBudget {
     pub budget_mb: u32,
     /// Time of one inference, p95, milliseconds.
     pub budget_ms: u32,
+    /// Memory that it may take once loaded, MiB; when left out, see [`DeviceProfile::model_memory_mib`].
+    #[serde(default)]
+    pub memory_mib: Option<u32>,
 }
 
 /// The engines that the agent has.
@@ -118,6 +121,38 @@ impl fmt::Display for EngineName {
     }
 }
 
+/// What ONNX Runtime computes with; each must be in the library that is found, else the CPU does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// The CPU, ONNX Runtime's own code: always there.
+    Cpu,
+    /// The CPU, XNNPACK's code: for Arm.
+    Xnnpack,
+    /// Intel's CPUs, graphics and NPUs.
+    OpenVino,
+    /// NVIDIA's graphics.
+    Cuda,
+}
+
+impl Provider {
+    /// Returns the word used in profiles.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Xnnpack => "xnnpack",
+            Self::OpenVino => "openvino",
+            Self::Cuda => "cuda",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// How a new model takes over from the old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -134,6 +169,9 @@ pub enum SwapPolicy {
 pub struct Inference {
     /// Engines to use when a bundle allows several, best first.
     pub engines: Vec<EngineName>,
+    /// What ONNX Runtime computes with, best first; the CPU alone when left out.
+    #[serde(default)]
+    pub providers: Vec<Provider>,
     /// Inference threads.
     pub threads: u32,
     /// Requests that wait or run at the same time; more are refused with 429.
@@ -217,6 +255,16 @@ impl DeviceProfile {
         self.inference.engines.contains(&engine)
     }
 
+    /// Returns the memory that one loaded model may take, MiB: what the profile says, else all that the agent may take,
+    /// or half of it when an old and a new model are in memory together (swap by availability).
+    pub fn model_memory_mib(&self) -> u32 {
+        let shared = match self.inference.swap {
+            SwapPolicy::Availability => self.agent.memory_mib / 2,
+            SwapPolicy::Resource => self.agent.memory_mib,
+        };
+        self.model.memory_mib.unwrap_or(shared)
+    }
+
     fn check(&self) -> Result<(), ProfileError> {
         let fail = |field, why: String, hint| {
             Err(ProfileError::Invalid {
@@ -265,6 +313,13 @@ impl DeviceProfile {
                 "a model must fit into the agent's memory",
             );
         }
+        if !(1..=self.agent.memory_mib).contains(&self.model_memory_mib()) {
+            return fail(
+                "model.memory_mib",
+                format!("{} is not in 1..={} (agent.memory_mib)", self.model_memory_mib(), self.agent.memory_mib),
+                "a model must fit into the agent's memory; leave it out to share that between two models",
+            );
+        }
         if !(1..=limits::BUDGET_MAX_MS).contains(&self.model.budget_ms) {
             return fail(
                 "model.budget_ms",
@@ -274,6 +329,10 @@ impl DeviceProfile {
         }
         let engines = &self.inference.engines;
         let repeated = engines.iter().enumerate().any(|(i, e)| engines[..i].contains(e));
+        let providers = &self.inference.providers;
+        if providers.iter().enumerate().any(|(i, p)| providers[..i].contains(p)) {
+            return fail("inference.providers", "names one twice".into(), "list each provider once, best first");
+        }
         if engines.is_empty() || repeated {
             return fail(
                 "inference.engines",

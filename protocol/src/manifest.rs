@@ -138,6 +138,39 @@ pub struct Variant {
     pub blob: String,
     /// Engines allowed to run it (`tract`, `ort`), by the linter's word; best first.
     pub engines: Vec<String>,
+    /// What it needs of a device; left out when that is nothing, so that older agents read the manifest.
+    #[serde(default, skip_serializing_if = "Requires::is_empty")]
+    pub requires: Requires,
+}
+
+/// What a variant needs of a device beyond the bundle's [`Compat`]; empty lists and 0 ask for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Requires {
+    /// Rust architecture names, one of which the device must have, e.g. `aarch64`.
+    pub arch: Vec<String>,
+    /// CPU features by Rust's names that the device's profile must have, all of them, e.g. `avx2`.
+    pub cpu_features: Vec<String>,
+    /// Memory that one model may take on the device, MiB.
+    pub memory_mib: u32,
+}
+
+impl Requires {
+    /// Returns whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.arch.is_empty() && self.cpu_features.is_empty() && self.memory_mib == 0
+    }
+    /// Returns the first thing that a device lacks, in words; none when the variant may run there.
+    pub fn lacking(&self, arch: &str, cpu_features: &[String], memory_mib: u32) -> Option<String> {
+        if !self.arch.is_empty() && !self.arch.iter().any(|a| a == arch) {
+            return Some(alloc::format!("one of {}, this device is {arch}", self.arch.join(", ")));
+        }
+        if let Some(feature) = self.cpu_features.iter().find(|f| !cpu_features.contains(f)) {
+            return Some(alloc::format!("the CPU feature {feature}, which the device profile does not promise"));
+        }
+        (self.memory_mib > memory_mib)
+            .then(|| alloc::format!("{} MiB for one model, the device profile gives {memory_mib}", self.memory_mib))
+    }
 }
 
 /// What a blob is for.
@@ -470,8 +503,36 @@ mod tests {
                 classes: vec!["0".into(), "1".into()],
                 features: vec![Feature { name: "wind".into(), kind: FeatureKind::Numeric, unit: "m/s".into() }],
             },
-            variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["tract".into()] }],
+            variants: vec![Variant {
+                name: "fp32".into(),
+                blob: "model.onnx".into(),
+                engines: vec!["tract".into()],
+                requires: Default::default(),
+            }],
             blobs: vec![Blob::describe("model.onnx", Role::Model, &[7; 70_000])],
+        }
+    }
+
+    #[test]
+    fn a_variant_that_needs_nothing_says_nothing_and_others_name_what_is_lacking() {
+        let text = alloc::string::String::from_utf8(sample().to_bytes().unwrap()).unwrap();
+        assert!(!text.contains("requires"), "{text}");
+        let features = vec!["avx2".to_string()];
+        let needs = |arch: &[&str], cpu: &[&str], memory_mib| Requires {
+            arch: arch.iter().map(ToString::to_string).collect(),
+            cpu_features: cpu.iter().map(ToString::to_string).collect(),
+            memory_mib,
+        };
+        for (needs, lacking) in [
+            (needs(&[], &[], 0), None),
+            (needs(&["arm", "x86_64"], &["avx2"], 64), None),
+            (needs(&["arm"], &[], 0), Some("arm")),
+            (needs(&[], &["avx2", "avx512f"], 0), Some("avx512f")),
+            (needs(&[], &[], 65), Some("65 MiB")),
+        ] {
+            let found = needs.lacking("x86_64", &features, 64);
+            assert_eq!(found.is_some(), lacking.is_some(), "{found:?}");
+            assert!(found.unwrap_or_default().contains(lacking.unwrap_or_default()));
         }
     }
 

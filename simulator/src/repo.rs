@@ -350,7 +350,12 @@ fn train(version: u64, (size, chunks): (u64, Option<u32>), now_s: u64, world: &W
             classes: vec!["dry".into(), "rain".into()],
             features: vec![feature("wind", FeatureKind::Numeric), feature("sky", FeatureKind::Categorical(skies))],
         },
-        variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["stub".into()] }],
+        variants: vec![Variant {
+            name: "fp32".into(),
+            blob: "model.onnx".into(),
+            engines: vec!["stub".into()],
+            requires: Default::default(),
+        }],
         blobs: files.iter().map(|(name, role, bytes)| describe(name, *role, bytes, chunks)).collect(),
     };
     Bundle { manifest, contents: files.into_iter().map(|(_, _, bytes)| bytes).collect() }

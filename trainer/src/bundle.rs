@@ -130,6 +130,7 @@ pub fn build(name: &BundleName, model: &TrainedModel, parts: Parts) -> Result<Bu
             name: "fp32".into(),
             blob: MODEL_FILE.into(),
             engines: vec!["tract".into(), "ort".into()],
+            requires: Default::default(),
         }],
         blobs,
     };

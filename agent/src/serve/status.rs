@@ -129,6 +129,18 @@ pub struct ModelStatus {
     pub engine: String,
     /// Median time of one row when it was tried, nanoseconds.
     pub p50_ns: u64,
+    /// Time of one row then that 95 of 100 were not above, nanoseconds.
+    #[serde(default)]
+    pub p95_ns: u64,
+    /// Memory that it took when it was tried, KiB.
+    #[serde(default)]
+    pub memory_kib: u64,
+    /// The most it took while it was loaded and asked, KiB.
+    #[serde(default)]
+    pub peak_kib: u64,
+    /// Why this variant and engine were chosen.
+    #[serde(default)]
+    pub why: String,
     /// Rows it answered.
     pub rows: u64,
 }
@@ -162,7 +174,11 @@ pub fn full(router: &Router, board: &StatusBoard) -> FullStatus {
         manifest: info.manifest.to_hex(),
         variant: info.variant.clone(),
         engine: info.engine.clone(),
-        p50_ns: info.p50_ns,
+        p50_ns: info.trial.p50_ns,
+        p95_ns: info.trial.p95_ns,
+        memory_kib: info.trial.memory_kib,
+        peak_kib: info.trial.peak_kib,
+        why: info.trial.why.clone(),
         rows,
     };
     FullStatus {

@@ -62,6 +62,7 @@ pub async fn run(command: BundleCommand) -> Result<(), Failure> {
                 .collect();
             output::table(&["blob", "bytes", "chunks", "sha256"], rows, "");
         }
+        BundleCommand::Lint(args) => tokio::task::block_in_place(|| super::lint::run(&args))?,
         BundleCommand::Sign { dir, keys } => {
             let bundle = sign_folder(&dir, &keys)?;
             line(format!("Signed {} for third parties.", bundle.manifest.bundle_ref()));

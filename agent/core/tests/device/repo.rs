@@ -180,7 +180,12 @@ impl Repo {
                 classes: vec!["0".into(), "1".into()],
                 features: vec![Feature { name: "wind".into(), kind: FeatureKind::Numeric, unit: String::new() }],
             },
-            variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["tract".into()] }],
+            variants: vec![Variant {
+                name: "fp32".into(),
+                blob: "model.onnx".into(),
+                engines: vec!["tract".into()],
+                requires: Default::default(),
+            }],
             blobs: vec![
                 Blob::describe("model.onnx", Role::Model, &model),
                 Blob::describe("card.md", Role::Card, &card),
