@@ -327,6 +327,10 @@ fn a_running_agent_that_is_not_well_is_named() {
         variant: "onnx".into(),
         engine: "tract".into(),
         p50_ns: 1,
+        p95_ns: 1,
+        memory_kib: 1,
+        peak_kib: 1,
+        why: "the only one".into(),
         rows: 1,
     };
     let link = LinkStatus { connected: true, address: "plane:8883".into(), error: None, down_since_s: None };

@@ -38,7 +38,7 @@ pub(super) fn load(model: &[u8], signature: &Signature) -> Result<Box<dyn Model>
 
 /// Returns the reader of ONNX files with every operator that this engine knows.
 pub(super) fn onnx() -> tract_onnx::Onnx {
-    tract_onnx::onnx()
+    registry::onnx()
 }
 
 /// Reads a whole model and refuses it when its graph names operators that are not known here.

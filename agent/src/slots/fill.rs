@@ -204,7 +204,12 @@ mod tests {
                 classes: vec![],
                 features: vec![Feature { name: "a".into(), kind: FeatureKind::Numeric, unit: String::new() }],
             },
-            variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["tract".into()] }],
+            variants: vec![Variant {
+                name: "fp32".into(),
+                blob: "model.onnx".into(),
+                engines: vec!["tract".into()],
+                requires: Default::default(),
+            }],
             blobs: vec![blob.clone()],
         };
         let manifest = manifest.to_bytes().unwrap();
