@@ -49,35 +49,6 @@ pub(crate) fn room() -> io::Result<()> {
     Ok(())
 }
 
-/// A disk that is full at one write, for tests in this thread.
-#[cfg(test)]
-pub(crate) mod no_room {
-    use std::cell::Cell;
-    use std::io;
-
-    thread_local! {
-        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
-    }
-
-    /// The write after `writes` others finds no room, and only that one; returns whether an earlier one did not come.
-    pub(crate) fn after(writes: Option<u32>) -> bool {
-        LEFT.replace(writes).is_some()
-    }
-
-    pub(super) fn meet() -> io::Result<()> {
-        match LEFT.get() {
-            Some(0) => {
-                LEFT.set(None);
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            left => {
-                LEFT.set(left.map(|n| n - 1));
-                Ok(())
-            }
-        }
-    }
-}
-
 /// Makes the entries of folder `dir` durable.
 ///
 /// # Errors
@@ -155,4 +126,33 @@ pub fn remove_dir(dir: &Path) -> Result<(), FileError> {
 pub fn free_bytes(path: &Path) -> Result<u64, FileError> {
     let stat = rustix::fs::statvfs(path).map_err(|e| FileError::new("ask free space of", path, e.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// A disk that is full at one write, for tests in this thread.
+#[cfg(test)]
+pub(crate) mod no_room {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local! {
+        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    /// The write after `writes` others finds no room, and only that one; returns whether an earlier one did not come.
+    pub(crate) fn after(writes: Option<u32>) -> bool {
+        LEFT.replace(writes).is_some()
+    }
+
+    pub(super) fn meet() -> io::Result<()> {
+        match LEFT.get() {
+            Some(0) => {
+                LEFT.set(None);
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            left => {
+                LEFT.set(left.map(|n| n - 1));
+                Ok(())
+            }
+        }
+    }
 }
