@@ -77,16 +77,19 @@ async fn what_two_devices_miss_is_published_once_with_its_parity() {
 
     let mut devices = Vec::new();
     for name in ["station-1", "station-2"] {
-        let mut device = Device::join(&plane.invite().await, name).await;
+        let device = Device::join(&plane.invite().await, name).await;
         let mut link = device.connect().await;
         link.listen(&blob).await;
-        let want = device.want(WantBody::Missing { blob, missing: Bitmap::full(count) });
-        link.publish(Up::Want, want).await;
         devices.push((device, link));
     }
-    for (_, link) in &mut devices {
-        assert!(round(link, &blob).await == all, "every chunk and all parity, each once");
+    for (device, link) in &mut devices {
+        let want = device.want(WantBody::Missing { blob, missing: Bitmap::full(count) });
+        link.publish(Up::Want, want).await;
     }
+    let [(_, one), (_, two)] = devices.as_mut_slice() else { unreachable!("two devices") };
+    let (one, two) = tokio::join!(round(one, &blob), round(two, &blob));
+    assert_eq!((one.len(), two.len()), (all.len(), all.len()), "every chunk and all parity, each once");
+    assert!(one == all && two == all, "as they are");
 
     // One device misses one chunk: nothing is published, and it is told to ask alone. Parity can be asked for too.
     let (device, link) = &mut devices[0];

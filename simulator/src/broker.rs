@@ -164,6 +164,18 @@ fn flip(payload: &[u8], rng: &mut Rng) -> Arc<[u8]> {
 }
 
 impl Env {
+    /// Returns the bytes as a hostile mirror serves them.
+    pub fn lie(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        if !self.broker.rng.chance(self.broker.hostile_permille) {
+            return bytes;
+        }
+        self.counts.tampered += 1;
+        match self.broker.rng.below(2) {
+            0 => flip(&bytes, &mut self.broker.rng).to_vec(),
+            _ => bytes[..self.broker.rng.index(bytes.len())].to_vec(),
+        }
+    }
+
     /// A device publishes; what its connection does not carry is lost.
     pub fn publish_up(&mut self, device: usize, kind: Up, payload: Vec<u8>) {
         self.counts.messages += 1;

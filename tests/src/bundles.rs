@@ -78,8 +78,20 @@ pub fn make_heavy(dir: &Path, bytes: usize, seed: u64) {
 /// # Panics
 /// When the bundle cannot be read.
 pub fn model_digest(dir: &Path) -> String {
+    digest_of(dir, Role::Model)
+}
+
+/// Returns the digest (hexadecimal) of the model card in `dir`.
+///
+/// # Panics
+/// When the bundle cannot be read.
+pub fn card_digest(dir: &Path) -> String {
+    digest_of(dir, Role::Card)
+}
+
+fn digest_of(dir: &Path, role: Role) -> String {
     let bundle = Bundle::load(dir).expect("the bundle is whole");
-    bundle.manifest.blob(Role::Model).expect("the bundle has a model").sha256.to_hex()
+    bundle.manifest.blob(role).expect("the bundle has such a file").sha256.to_hex()
 }
 
 /// Flips one bit in the middle of a file.

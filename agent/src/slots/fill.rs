@@ -277,7 +277,7 @@ mod tests {
             match fault {
                 0 => patch.truncate(patch.len() - 1),
                 1 => from = Digest::of(b"not here"),
-                _ => patch = pinnace_patch::smallest(&old.model, &old.model[..100_000], 100_000).unwrap().bytes,
+                _ => patch = pinnace_patch::smallest(&old.model, &noise(3, 1_000), 100_000).unwrap().bytes,
             }
             assert!(slots.patch(SlotName::B, &to, SlotName::A, &from, &patch).is_err());
             let part = dir.path().join("slots/b.part").join(to.to_hex());

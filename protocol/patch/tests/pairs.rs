@@ -196,3 +196,18 @@ fn tensors_are_found_in_constants_and_subgraphs_too() {
     assert_eq!(cover(&deep), deep.len().div_ceil(limits::CHUNK_BYTES));
     both_ways(&deep, &model(&tuned, 3000));
 }
+
+#[test]
+fn a_file_that_shrinks_to_a_part_of_the_old_one_costs_next_to_nothing() {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    let old: Vec<u8> = (0..200_000).map(|_| next()).collect();
+    for part in [0..100_000, 50_000..150_000, 100_000..200_000, 0..199_000, 1_000..200_000] {
+        // A copy: zstd finds nothing in a prefix that shares its memory with what it compresses.
+        let patch = smallest(&old, &old[part.clone()].to_vec(), u64::MAX).unwrap();
+        assert!(patch.bytes.len() < 1_000, "{part:?}: {} bytes", patch.bytes.len());
+    }
+}

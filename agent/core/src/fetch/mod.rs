@@ -29,7 +29,8 @@ use crate::limits::{
 use crate::turn::Turn;
 use crate::work::{Asked, Source, Work};
 
-use pace::{Pace, answer_ms};
+use pace::Pace;
+pub(crate) use pace::answer_ms;
 use piece::{PatchFetch, Piece};
 
 /// Which file something is about.
@@ -101,7 +102,7 @@ impl Fetch {
             range_from: 0,
             asked: Asked::Later { at: Mono(0) },
             strikes: 0,
-            pace: Pace::new(),
+            pace: Pace::new(source),
             round: Round::Jitter,
             rounds: 0,
         };
@@ -137,7 +138,7 @@ impl Fetch {
     }
 
     fn use_source(&mut self, source: Source) {
-        (self.source, self.strikes, self.pace) = (source, 0, Pace::new());
+        (self.source, self.strikes, self.pace) = (source, 0, Pace::new(source));
     }
 
     /// Returns the blobs of which enough is missing that others will be sent it too.

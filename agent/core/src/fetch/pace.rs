@@ -1,6 +1,8 @@
 //! How much is asked for at once, and how long an answer may take.
 use pinnace_protocol::time::Mono;
 
+use crate::work::Source;
+
 use crate::limits::{PROGRESS_FLOOR_BYTES_PER_S, WINDOW_FAST_MS, WINDOW_FIRST_CHUNKS, WINDOW_SLOW_MS};
 
 /// The window of a source: grows while it answers quickly, shrinks when it does not, so that on a slow link little lies
@@ -13,8 +15,13 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) const fn new() -> Self {
-        Self { window: WINDOW_FIRST_CHUNKS, since: Mono(0), stalls: 0 }
+    pub(super) const fn new(source: Source) -> Self {
+        let window = match source {
+            Source::Mqtt => WINDOW_FIRST_CHUNKS,
+            // An answer counts only when it is whole.
+            Source::Http => 1,
+        };
+        Self { window, since: Mono(0), stalls: 0 }
     }
 
     /// Returns how many chunks to ask for now, at most `max`.
@@ -53,7 +60,7 @@ impl Pace {
 }
 
 /// Returns how long an HTTP answer of `bytes` may take: what it takes at the progress floor, and one interval.
-pub(super) fn answer_ms(bytes: u64, progress_ms: u64) -> u64 {
+pub(crate) fn answer_ms(bytes: u64, progress_ms: u64) -> u64 {
     progress_ms.saturating_add(bytes.saturating_mul(1000) / PROGRESS_FLOOR_BYTES_PER_S)
 }
 
@@ -63,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_window_follows_the_link() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(Source::Mqtt);
         let mut at = 0;
         for _ in 0..10 {
             pace.window(Mono(at), 16);

@@ -224,14 +224,14 @@ fn each_write_of_an_install_may_find_no_room_and_nothing_is_half_applied() {
         let (mut world, v1, v2) = with_active(300_000);
         world.full_at = Some(write);
         world.assign(Assigned::new(&v2, 2));
-        world.settle();
+        let full =
+            |w: &World| w.plane.reports.iter().any(|r| r.failure.as_ref().map(|f| f.code) == Some(FailCode::DiskFull));
+        world.until("it came to something", |w| full(w) || w.serves() == Some(v2.digest));
         if world.full_at.is_some() {
             // Every write of this install was through before it came to that.
             break;
         }
         failed += 1;
-        let full =
-            |w: &World| w.plane.reports.iter().any(|r| r.failure.as_ref().map(|f| f.code) == Some(FailCode::DiskFull));
         assert!(full(&world), "write {write}: {:?}", world.last());
         assert_eq!((world.serves(), world.trying), (Some(v1.digest), None), "write {write}");
         // The power goes too, before there is room again.
