@@ -7,8 +7,9 @@ use pinnace_protocol::ids::Family;
 use pinnace_protocol::manifest::{
     Blob, Compat, Feature, FeatureKind, Golden, Manifest, Role, SPEC, Signature, Task, Variant,
 };
+use pinnace_protocol::sketch::{Column, ProfileBuilder};
 use pinnace_simulator::scenario::verified;
-use pinnace_trainer::bundle::{Bundle, GOLDEN_FILE, MODEL_FILE};
+use pinnace_trainer::bundle::{Bundle, GOLDEN_FILE, MODEL_FILE, PROFILE_FILE};
 use pinnace_trainer::lint::{self, MODEL_MAX_BYTES, Report};
 use serde_json::json;
 
@@ -17,6 +18,9 @@ use crate::output::{self, Failure, line};
 
 /// Hardware class whose budgets the engines are tried under.
 const DEVICE_PROFILE: &str = "x86-gateway";
+/// Rows of a profile that is made up, and of one block of it.
+const PROFILE_ROWS: u32 = 2_000;
+const PROFILE_BLOCK: u32 = 200;
 /// Bytes of a file with golden vectors.
 const GOLDEN_MAX_BYTES: u64 = pinnace_agent::engine::limits::GOLDEN_MAX_BYTES as u64;
 
@@ -216,7 +220,12 @@ fn made_up(model: Vec<u8>, golden: Vec<u8>, report: &Report, args: &LintArgs) ->
     })?;
     let feature = |i| Feature { name: format!("f{i}"), kind: FeatureKind::Numeric, unit: String::new() };
     let classes: Vec<String> = if answers < 2 { Vec::new() } else { (0..answers).map(|c| c.to_string()).collect() };
-    let blobs = [(MODEL_FILE, Role::Model, &model), (GOLDEN_FILE, Role::Golden, &golden)];
+    let profile = made_up_profile(columns)?;
+    let blobs = [
+        (MODEL_FILE, Role::Model, &model),
+        (GOLDEN_FILE, Role::Golden, &golden),
+        (PROFILE_FILE, Role::Profile, &profile),
+    ];
     let manifest = Manifest {
         spec: SPEC.into(),
         family: Family::parse("lint")?,
@@ -240,7 +249,16 @@ fn made_up(model: Vec<u8>, golden: Vec<u8>, report: &Report, args: &LintArgs) ->
         }],
         blobs: blobs.map(|(name, role, bytes)| Blob::describe(name, role, bytes)).to_vec(),
     };
-    Ok(Bundle { manifest, contents: vec![model, golden] })
+    Ok(Bundle { manifest, contents: vec![model, golden, profile] })
+}
+
+/// Returns a reference profile of that many columns: no bundle is used without one, and here nothing is compared with it.
+fn made_up_profile(columns: usize) -> Result<Vec<u8>, Failure> {
+    let values: Vec<f64> = (0..PROFILE_ROWS).map(|row| f64::from(row % 101) / 10.0).collect();
+    let column = || Column::Numeric { values: &values, nulls: None };
+    let name = |at: usize| format!("f{at}");
+    let builder = (0..columns).fold(ProfileBuilder::new(PROFILE_BLOCK), |b, at| b.feature(&name(at), column(), 1.0));
+    Ok(builder.build().map_err(|e| Failure::error(e.to_string()))?.to_json())
 }
 
 fn dimension(text: &str) -> Result<(String, i64), Failure> {
