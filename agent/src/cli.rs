@@ -1,13 +1,18 @@
 //! The agent's commands, shared by `pinnace-agent` and `pinnace agent`.
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use pinnace_protocol::ids::{DeviceId, Digest};
 
+use crate::doctor::{self, Findings, Mark, Places};
+use crate::engine::ProbePolicy;
 use crate::files::{self, FileError};
 use crate::http;
 use crate::join;
+use crate::ledger::LedgerKind;
+use crate::log_ring::{LineLevel, Reader};
 use crate::run;
 use crate::sources::{SourceConfig, SourceError};
 
@@ -27,6 +32,10 @@ pub enum AgentCommand {
     Run(Box<RunArgs>),
     /// Show what a running agent serves and how it fares.
     Status(LocalArgs),
+    /// Show the log that the agent keeps on disk; also without a running agent.
+    Logs(LogsArgs),
+    /// Look for what may go wrong with this device, before it does; also without a running agent.
+    Doctor(DoctorArgs),
     /// Ask a running agent to take the newest model back.
     Revert(LocalArgs),
 }
@@ -107,6 +116,12 @@ pub struct RunArgs {
     /// Seconds between two reports when nothing changes.
     #[arg(long, default_value_t = 60)]
     pub heartbeat: u64,
+    /// Settings of the device's owner; agent.toml in the folder when left out. Read again on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Store of a new ledger; by the device profile when left out. One that is there is kept.
+    #[arg(long, value_enum)]
+    pub ledger: Option<LedgerKind>,
     /// Record every turn in this file, for `pinnace sim replay-log`; at most 64 MiB, and as much in FILE.1.
     #[arg(long, value_name = "FILE")]
     pub event_log: Option<PathBuf>,
@@ -162,6 +177,40 @@ impl SourceArgs {
     }
 }
 
+/// `logs`.
+#[derive(Args)]
+pub struct LogsArgs {
+    /// Folder.
+    #[command(flatten)]
+    pub home: Home,
+    /// Go on showing what comes.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only since then: a time such as 2026-11-27T10:00, or so long ago: 30m, 2h, 1d.
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Only of at least this importance.
+    #[arg(long, value_enum, default_value = "info")]
+    pub level: LineLevel,
+}
+
+/// `doctor`.
+#[derive(Args)]
+pub struct DoctorArgs {
+    /// Folder.
+    #[command(flatten)]
+    pub home: Home,
+    /// Where the local API is.
+    #[command(flatten)]
+    pub local: LocalArgs,
+    /// Library of ONNX Runtime; looked for in the usual places when left out.
+    #[arg(long, env = "PINNACE_ORT_LIB")]
+    pub ort: Option<PathBuf>,
+    /// Print JSON: a list of `check`, `state` (ok, warn, FAIL), `found`, `hint`.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Where the local API is.
 #[derive(Args)]
 pub struct LocalArgs {
@@ -188,6 +237,15 @@ pub enum AgentError {
     /// A file of the factory cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The doctor found something that does not work.
+    #[error("{0} checks fail\n  hint: follow the hints above, then run `pinnace-agent doctor` again")]
+    Unwell(usize),
+    /// `--since` is no time.
+    #[error("--since `{0}` is no time\n  hint: 2026-11-27T10:00, or so long ago: 30m, 2h, 1d")]
+    Since(String),
+    /// Models cannot be probed.
+    #[error(transparent)]
+    Engine(#[from] crate::engine::EngineError),
     /// The local API does not answer.
     #[error(
         "no agent answers at {0}: {1}\n  hint: start it with `pinnace-agent run`, or name its address with --listen"
@@ -221,11 +279,82 @@ pub async fn run(command: AgentCommand) -> Result<(), AgentError> {
             println!("{body}");
             Ok(())
         }
+        AgentCommand::Doctor(args) => doctor(args).await,
+        AgentCommand::Logs(args) => logs(args).await,
         AgentCommand::Revert(args) => {
             local(&args, reqwest::Method::POST, "/v1/revert").await?;
             println!("The agent was asked to take its newest model back; `pinnace-agent status` shows what serves.");
             Ok(())
         }
+    }
+}
+
+/// Between two looks at a log that is followed.
+const FOLLOW: Duration = Duration::from_millis(500);
+
+async fn logs(args: LogsArgs) -> Result<(), AgentError> {
+    use std::io::Write as _;
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let since = args.since.as_deref().map(|text| since(text, now_s).ok_or_else(|| AgentError::Since(text.into())));
+    let mut reader = Reader::new(&args.home.home, args.level, &since.transpose()?.unwrap_or_default());
+    loop {
+        let mut out = std::io::stdout().lock();
+        for line in reader.lines() {
+            if writeln!(out, "{line}").is_err() {
+                // Nobody reads any more.
+                return Ok(());
+            }
+        }
+        drop(out);
+        if !args.follow {
+            return Ok(());
+        }
+        tokio::time::sleep(FOLLOW).await;
+    }
+}
+
+/// Returns the moment that `--since` names, as the beginning of a time in the log; none when it names none.
+fn since(text: &str, now_s: u64) -> Option<String> {
+    if text.len() >= 10 && text.as_bytes().get(4) == Some(&b'-') && text.is_ascii() {
+        return Some(text.to_owned());
+    }
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let ago: u64 = number.parse::<u64>().ok()?.checked_mul(seconds)?;
+    let at = jiff::Timestamp::from_second(i64::try_from(now_s.saturating_sub(ago)).ok()?).ok()?;
+    Some(at.to_string().trim_end_matches('Z').to_owned())
+}
+
+async fn doctor(args: DoctorArgs) -> Result<(), AgentError> {
+    let places = Places {
+        home: args.home.home,
+        listen: args.local.listen,
+        root: "/".into(),
+        now_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        ort: args.ort,
+        policy: ProbePolicy::this_program()?,
+        uid: rustix::process::geteuid().as_raw(),
+    };
+    let Findings(found) = doctor::look(&places).await;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&found).unwrap_or_default());
+    } else {
+        for finding in &found {
+            println!("{:4}  {:16}  {}", finding.state.as_str(), finding.check, finding.found);
+            if !finding.hint.is_empty() {
+                println!("{:24}hint: {}", "", finding.hint);
+            }
+        }
+    }
+    match found.iter().filter(|finding| finding.state == Mark::Fail).count() {
+        0 => Ok(()),
+        failed => Err(AgentError::Unwell(failed)),
     }
 }
 

@@ -2,27 +2,31 @@
 //!
 //! Nothing is decided here. One event is one turn, on record before it is judged when a log is kept; the commit is durable before any effect; a commit that fails ends
 //! the process, and the supervisor's restart lets recovery decide.
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pinnace_agent_core::api::{
-    Batch, Config, Effect, Event, Key, Level, Op, SlotName, Step, Stored, UpMessage, WindowDraft,
+    Batch, CommandRefusal, Config, Effect, Event, Key, Level, Op, SlotName, Step, Stored, UpMessage, WindowDraft,
 };
 use pinnace_agent_core::{Agent, api::Job};
 use pinnace_protocol::ids::{DeviceId, TenantId};
-use pinnace_protocol::message::{Report, ReportKey};
+use pinnace_protocol::message::{CommandKind, Report, ReportKey};
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::event_log::EventLog;
 use crate::fetch::{Fetched, Fetcher};
 use crate::files::FileError;
+use crate::hands::{self, Ended};
 use crate::health::HealthProbe;
 use crate::ledger::{Change, Ledger, LedgerError};
 use crate::link::{LinkEvent, Sender};
+use crate::notify::Notifier;
 use crate::router::{ClosedWindow, Router, RouterError, TrialMode};
-use crate::serve::{Status, StatusBoard, TargetStatus};
+use crate::serve::{self, Status, StatusBoard, TargetStatus};
+use crate::settings::Settings;
 use crate::twoslot::TwoSlotFile;
 use crate::worker::{Done, Order, Worker};
 
@@ -116,6 +120,29 @@ pub struct Hands {
     pub board: StatusBoard,
     /// Signs what is sent.
     pub report_key: ReportKey,
+    /// To the service manager.
+    pub notifier: Notifier,
+    /// What the owner wants.
+    pub settings: Settings,
+    /// Asks for a new certificate, in the name of a command.
+    pub renew: mpsc::Sender<u64>,
+    /// Cancelled to end in an orderly way and start again.
+    pub restart: CancellationToken,
+    /// The agent's folder.
+    pub home: PathBuf,
+}
+
+/// What others on the device ask the driver for.
+#[derive(Debug)]
+pub enum Ask {
+    /// Take the newest model back.
+    Revert,
+    /// Begin no install for so many seconds; answered with the seconds that are granted.
+    Defer(u32, String, oneshot::Sender<u32>),
+    /// The owner's settings changed.
+    Settings(Box<Settings>),
+    /// A command ended.
+    Ended(Ended),
 }
 
 /// What comes to the driver.
@@ -128,8 +155,8 @@ pub struct Inbox {
     pub done: mpsc::Receiver<Done>,
     /// From the router.
     pub windows: mpsc::Receiver<ClosedWindow>,
-    /// Requests to take the newest model back.
-    pub reverts: mpsc::Receiver<()>,
+    /// From the local API, the owner and those who carry commands out.
+    pub asks: mpsc::Receiver<Ask>,
 }
 
 /// The core with its hands.
@@ -140,9 +167,13 @@ pub struct Driver {
     health: HealthProbe,
     log: EventLog,
     started: Instant,
+    /// Wall clock at that moment, seconds since 1970.
+    started_s: u64,
     tenant: TenantId,
     device: DeviceId,
     trial: Option<Job>,
+    /// Commands that ended inside a turn: told in the next one.
+    ended: Vec<Ended>,
     /// A promotion that the router could not take yet, because closed windows wait for the ledger.
     promoting: Option<SlotName>,
 }
@@ -163,11 +194,13 @@ impl Driver {
         let started = Instant::now();
         let (tenant, device) = (config.tenant.clone(), config.device.clone());
         let now = now(started);
+        let started_s = now.unix_s();
         log.start(&config, &stored, now);
         let (agent, step) = Agent::recover(config, stored, now);
         log.step(&step);
-        let (trial, promoting) = (None, None);
-        let mut driver = Self { agent, memory, hands, health, log, started, tenant, device, trial, promoting };
+        let (trial, promoting, ended) = (None, None, Vec::new());
+        let mut driver =
+            Self { agent, memory, hands, health, log, started, started_s, tenant, device, trial, ended, promoting };
         driver.carry_out(step, None)?;
         Ok(driver)
     }
@@ -182,7 +215,16 @@ impl Driver {
         let mut health_look = interval(HEALTH_LOOK);
         trial_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         health_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let watched = self.hands.notifier.feed_every();
+        let mut feed = interval(watched.unwrap_or(HEALTH_LOOK));
+        feed.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.hands.notifier.ready();
+        self.tell();
         loop {
+            self.hands.notifier.turned();
+            while let Some((number, result)) = self.ended.pop() {
+                self.turn(Event::CommandEnded { number, result })?;
+            }
             let deadline = self.agent.next_deadline().unwrap_or(now(self.started).mono.plus_ms(IDLE_MAX_MS));
             let wake = tokio::time::Instant::from_std(self.started + Duration::from_millis(deadline.0));
             tokio::select! {
@@ -195,19 +237,93 @@ impl Driver {
                     self.turn(Event::HttpDone { id: fetched.id, result })?;
                 }
                 Some(window) = inbox.windows.recv() => self.window(window)?,
-                Some(()) = inbox.reverts.recv() => self.turn(Event::LocalRevert)?,
+                Some(ask) = inbox.asks.recv() => self.asked(ask)?,
                 _ = trial_look.tick(), if self.trial.is_some() => self.look_at_trial()?,
                 _ = promote_look.tick(), if self.promoting.is_some() => self.promote(),
                 _ = health_look.tick() => {
                     let health = self.health.measure(&self.hands.router);
                     self.turn(Event::Health(health))?;
+                    self.around(health.cpu_permille, health.temperature_decic)?;
+                    self.tell();
                 }
+                // Only wakes the loop: it is fed at the top, by whatever turn comes.
+                _ = feed.tick(), if watched.is_some() => {}
                 () = sleep_until(wake) => self.turn(Event::Tick)?,
             }
         }
     }
 
+    fn asked(&mut self, ask: Ask) -> Result<(), DriverError> {
+        match ask {
+            Ask::Revert => self.turn(Event::LocalRevert),
+            Ask::Ended((number, result)) => self.turn(Event::CommandEnded { number, result }),
+            Ask::Defer(seconds, reason, granted) => {
+                self.turn(Event::Veto { seconds, reason })?;
+                // An application that is gone needs no answer.
+                let _ = granted.send(self.agent.veto_left_s(now(self.started).mono));
+                Ok(())
+            }
+            Ask::Settings(settings) => {
+                self.hands.notifier.reloading();
+                self.hands.settings = *settings;
+                let health = self.hands.board.get().health;
+                self.around(health.cpu_permille, health.temperature_decic)?;
+                self.hands.notifier.ready();
+                tracing::info!("the settings were read again");
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells the core what is around the device and what its owner wants to wait for.
+    fn around(&mut self, cpu_permille: u32, temperature_decic: i32) -> Result<(), DriverError> {
+        let conditions = self.hands.settings.measure(Path::new("/"), cpu_permille, temperature_decic);
+        let policy = self.hands.settings.policy.clone();
+        self.turn(Event::Surroundings { conditions, policy })
+    }
+
+    /// Carries an operator's command out, or hands it to who can.
+    fn command(&mut self, number: u64, kind: CommandKind) {
+        match kind {
+            CommandKind::CollectDiagnostics => {
+                let status = serve::full(&self.hands.router, &self.hands.board);
+                let consent = self.hands.settings.diagnostics;
+                let result = tokio::task::block_in_place(|| hands::diagnostics(&self.hands.home, &status, consent));
+                self.ended.push((number, result));
+            }
+            CommandKind::Renew => {
+                if self.hands.renew.try_send(number).is_err() {
+                    let why = CommandRefusal::Failed("a renewal is under way already".into());
+                    self.ended.push((number, Err(why)));
+                }
+            }
+            CommandKind::Restart => self.hands.restart.cancel(),
+            // The core does these by itself.
+            CommandKind::Revert | CommandKind::Pause | CommandKind::Resume => {}
+        }
+    }
+
+    /// Shows in one line what serves and whether the plane is heard.
+    fn tell(&mut self) {
+        let model = self.hands.router.active().map(|(info, _)| format!("serves {} on {}", info.bundle, info.engine));
+        let (now, started_s) = (now(self.started), self.started_s);
+        let ran = i64::try_from(now.mono.0 / 1000).unwrap_or(i64::MAX);
+        let walls = i64::try_from(now.unix_s()).unwrap_or(i64::MAX) - i64::try_from(started_s).unwrap_or(i64::MAX);
+        self.hands.board.update(|s| s.clock_jump_s = walls.saturating_sub(ran));
+        let status = self.hands.board.get();
+        let link = if status.link.connected { "connected" } else { "offline" };
+        let target = status.target.filter(|t| t.failure.is_some()).map(|t| format!("; {}: {:?}", t.bundle, t.phase));
+        let (model, target) = (model.unwrap_or_else(|| "has no model yet".into()), target.unwrap_or_default());
+        self.hands.notifier.status(&format!("{model}; {link}{target}"));
+    }
+
     async fn stop(mut self, mut inbox: Inbox) -> Result<(), DriverError> {
+        if self.hands.restart.is_cancelled() {
+            // The same process goes on: a manager that heard of an end would kill it after a while.
+            self.hands.notifier.reloading();
+        } else {
+            self.hands.notifier.stopping();
+        }
         let router = self.hands.router.clone();
         // What the thread was doing is found again at the next start.
         inbox.done.close();
@@ -229,12 +345,20 @@ impl Driver {
                 let mut nonce = [0; 16];
                 getrandom::fill(&mut nonce).map_err(|e| DriverError::Random(e.to_string()))?;
                 tracing::info!("connected to the broker");
-                self.hands.board.update(|s| (s.link.connected, s.link.error) = (true, None));
+                self.hands.board.update(|s| {
+                    (s.link.connected, s.link.error, s.link.down_since_s) = (true, None, None);
+                });
+                self.tell();
                 self.turn(Event::LinkUp { nonce })
             }
             LinkEvent::Down(why) => {
                 tracing::warn!("not connected to the broker: {why}");
-                self.hands.board.update(|s| (s.link.connected, s.link.error) = (false, Some(why)));
+                let now_s = now(self.started).unix_s();
+                self.hands.board.update(|s| {
+                    (s.link.connected, s.link.error) = (false, Some(why));
+                    s.link.down_since_s = s.link.down_since_s.or(Some(now_s));
+                });
+                self.tell();
                 self.turn(Event::LinkDown)
             }
             LinkEvent::Message { kind, payload } => self.turn(Event::Message { kind, payload: &payload }),
@@ -245,6 +369,9 @@ impl Driver {
         self.turn(match done {
             Done::Prepared(job) => Event::SlotPrepared { job: *job },
             Done::Scanned(job, present) => Event::SlotScanned { job: *job, present },
+            Done::Filled(job, result) => {
+                Event::SlotFilled { job: *job, result: result.as_deref().map_err(Clone::clone) }
+            }
             Done::Sealed(job) => Event::SlotSealed { job: *job },
             Done::Failed(job, error) => Event::SlotFailed { job: *job, error: error.clone() },
             Done::Loaded(job, result) => {
@@ -320,6 +447,16 @@ impl Driver {
             Effect::WriteChunk { job, slot, blob, offset, bytes, index: _ } => {
                 self.hands.worker.send(Order::Write(job, slot, blob, offset, bytes))
             }
+            Effect::Listen { blobs } => {
+                self.hands.sender.listen(&blobs);
+                true
+            }
+            Effect::Patch { job, slot, blob, base, from, patch } => {
+                self.hands.worker.send(Order::Patch { job, slot, blob, base, from, patch })
+            }
+            Effect::Restore { job, slot, blob, stripe, parity } => {
+                self.hands.worker.send(Order::Restore(job, slot, blob, stripe, parity))
+            }
             Effect::Seal { job, slot } => self.hands.worker.send(Order::Seal(job, slot)),
             Effect::Load { job, slot, released, role } => {
                 self.hands.worker.send(Order::Load(job, slot, released, role))
@@ -342,6 +479,10 @@ impl Driver {
                 self.hands.worker.send(Order::DropCandidate)
             }
             Effect::Erase { slot } => self.hands.worker.send(Order::Erase(slot)),
+            Effect::Command { number, kind } => {
+                self.command(number, kind);
+                true
+            }
             Effect::Log { level, text } => {
                 match level {
                     Level::Info => tracing::info!("{text}"),
@@ -378,7 +519,11 @@ impl Driver {
 
     fn publish(&mut self, message: &UpMessage) {
         if let UpMessage::Report(report) = message {
-            self.hands.board.update(|status| show(status, report));
+            let now_s = now(self.started).unix_s();
+            self.hands.board.update(|status| {
+                show(status, report);
+                status.reported_s = Some(now_s);
+            });
         }
         match message.seal(&self.hands.report_key, &self.tenant, &self.device) {
             Ok(payload) => {

@@ -1,13 +1,18 @@
 //! The HTTP fallback: one request at a time in the background, results go to the driver.
-use pinnace_agent_core::api::{FetchError, HttpId};
-use tokio::sync::{Semaphore, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use std::sync::Arc;
+use pinnace_agent_core::api::{FetchError, HttpId};
+use pinnace_agent_core::limits::PROGRESS_FLOOR_BYTES_PER_S;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use crate::http::read_body;
 
-/// Requests under way at once: the control channel must not starve.
-const CONCURRENT_MAX: usize = 2;
+/// Time of a request without a byte of its body.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// Time of one request at most, whatever its size.
+const REQUEST_LIMIT_MAX: Duration = Duration::from_secs(900);
 
 /// A finished request.
 #[derive(Debug)]
@@ -23,31 +28,37 @@ pub struct Fetched {
 pub struct Fetcher {
     client: reqwest::Client,
     base: String,
-    permits: Arc<Semaphore>,
+    /// The request under way: the core waits for one at a time, so the next ends it.
+    current: Arc<Mutex<Option<AbortHandle>>>,
     done: mpsc::Sender<Fetched>,
 }
 
 impl Fetcher {
     /// Returns a fetcher for the device address `base` (`https://host:port`); results go to `done`.
     pub fn new(client: reqwest::Client, base: &str, done: mpsc::Sender<Fetched>) -> Self {
-        Self { client, base: base.into(), permits: Arc::new(Semaphore::new(CONCURRENT_MAX)), done }
+        Self { client, base: base.into(), current: Arc::default(), done }
     }
 
-    /// Starts a request for `path`, or for `range` (first byte, number of bytes) of it.
+    /// Starts a request for `path`, or for `range` (first byte, number of bytes) of it; one before it that is still under
+    /// way is given up, so that a source that trickles holds nothing.
     pub fn get(&self, id: HttpId, path: &str, range: Option<(u64, u64)>, max: u64) {
         let (this, url) = (self.clone(), format!("{}{path}", self.base));
-        tokio::spawn(async move {
-            // The semaphore is never closed, so a permit always comes.
-            let _permit = this.permits.acquire().await;
+        let task = tokio::spawn(async move {
             let result = this.fetch(&url, range, max).await;
             // The driver is gone only when the process ends.
             let _ = this.done.send(Fetched { id, result }).await;
         });
+        let before = self.current.lock().unwrap_or_else(PoisonError::into_inner).replace(task.abort_handle());
+        if let Some(before) = before {
+            before.abort();
+        }
     }
 
     async fn fetch(&self, url: &str, range: Option<(u64, u64)>, max: u64) -> Result<Vec<u8>, FetchError> {
         let network = |e: reqwest::Error| FetchError::Network(e.without_url().to_string());
-        let mut request = self.client.get(url);
+        // What the body takes at the progress floor: the core has given up by then.
+        let body = Duration::from_secs(max / PROGRESS_FLOOR_BYTES_PER_S);
+        let mut request = self.client.get(url).timeout((ANSWER_LIMIT + body).min(REQUEST_LIMIT_MAX));
         if let Some((first, count)) = range {
             request = request.header("range", format!("bytes={first}-{}", first + count.max(1) - 1));
         }

@@ -38,6 +38,17 @@ fn hint(e: &io::Error) -> &'static str {
     }
 }
 
+/// Stands before every write; only tests make it find no room.
+///
+/// # Errors
+/// In tests, as if the disk were full.
+#[inline]
+pub(crate) fn room() -> io::Result<()> {
+    #[cfg(test)]
+    no_room::meet()?;
+    Ok(())
+}
+
 /// Makes the entries of folder `dir` durable.
 ///
 /// # Errors
@@ -51,7 +62,7 @@ pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError`] when it cannot be created.
 pub fn create_dir(dir: &Path) -> Result<(), FileError> {
-    fs::create_dir_all(dir).map_err(|e| FileError::new("create folder", dir, e))?;
+    room().and_then(|()| fs::create_dir_all(dir)).map_err(|e| FileError::new("create folder", dir, e))?;
     match dir.parent().filter(|p| !p.as_os_str().is_empty()) {
         Some(parent) => sync_dir(parent),
         None => Ok(()),
@@ -67,12 +78,15 @@ pub fn create_dir(dir: &Path) -> Result<(), FileError> {
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let beside = path.with_added_extension("new");
     let write = || -> io::Result<()> {
+        room()?;
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;
+        // Half of it is there when a disk is full.
+        room().inspect_err(|_| _ = file.write_all(&bytes[..bytes.len() / 2]))?;
         file.write_all(bytes)?;
         file.sync_all()
     };
     write().map_err(|e| FileError::new("write", &beside, e))?;
-    fs::rename(&beside, path).map_err(|e| FileError::new("rename", path, e))?;
+    room().and_then(|()| fs::rename(&beside, path)).map_err(|e| FileError::new("rename", path, e))?;
     sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
@@ -112,4 +126,33 @@ pub fn remove_dir(dir: &Path) -> Result<(), FileError> {
 pub fn free_bytes(path: &Path) -> Result<u64, FileError> {
     let stat = rustix::fs::statvfs(path).map_err(|e| FileError::new("ask free space of", path, e.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// A disk that is full at one write, for tests in this thread.
+#[cfg(test)]
+pub(crate) mod no_room {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local! {
+        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    /// The write after `writes` others finds no room, and only that one; returns whether an earlier one did not come.
+    pub(crate) fn after(writes: Option<u32>) -> bool {
+        LEFT.replace(writes).is_some()
+    }
+
+    pub(super) fn meet() -> io::Result<()> {
+        match LEFT.get() {
+            Some(0) => {
+                LEFT.set(None);
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            left => {
+                LEFT.set(left.map(|n| n - 1));
+                Ok(())
+            }
+        }
+    }
 }

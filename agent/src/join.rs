@@ -30,6 +30,9 @@ pub enum JoinError {
         /// What the network said.
         why: String,
     },
+    /// There is no such class of hardware.
+    #[error(transparent)]
+    Profile(#[from] pinnace_firmware_targets::ProfileError),
     /// The anchor is not the one the token names.
     #[error("{0}")]
     Anchor(String),
@@ -72,6 +75,8 @@ async fn join_with(
     path: &str,
     (device, device_profile, labels): (DeviceId, &str, Vec<String>),
 ) -> Result<Identity, JoinError> {
+    // Before the token is used up: an agent whose limits nobody knows would not start.
+    pinnace_firmware_targets::builtin(device_profile)?;
     // Kept before it is sent: when the answer is lost, the very same request gets the same certificate again.
     let kept = load_pending(home)?.filter(|p| p.request.secret == token.secret && p.request.device == device);
     let pending = match kept {

@@ -4,6 +4,8 @@
 //! so every commit is followed by `fdatasync` of its files. The whole crate sees the [`Ledger`] trait only.
 use std::path::{Path, PathBuf};
 
+use pinnace_firmware_targets::LedgerStore;
+
 #[cfg(feature = "redb")]
 pub mod redb;
 
@@ -35,6 +37,21 @@ pub enum LedgerError {
         /// Its folder.
         path: PathBuf,
     },
+    /// It was made by the other store.
+    #[error(
+        "the ledger {path} is of kind {found}, not {asked}\n  hint: run with --ledger {found}; to change over, stop the agent and move that folder away: the model is kept, unsent windows are not"
+    )]
+    OtherKind {
+        /// Its folder.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+        /// What was asked for.
+        asked: &'static str,
+    },
+    /// This program has no such store.
+    #[error("this program was built without redb\n  hint: run with --ledger sled, or build with feature `redb`")]
+    NotBuilt,
     /// Cannot be opened, read or written.
     #[error(
         "the ledger {path} failed to {action}: {why}\n  hint: check free space and the disk; the agent restarts by itself and goes on from the last commit"
@@ -61,6 +78,62 @@ pub trait Ledger: Send {
     /// # Errors
     /// [`LedgerError`]; the caller must stop then.
     fn commit(&mut self, changes: &[Change]) -> Result<(), LedgerError>;
+}
+
+/// Which store a ledger lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LedgerKind {
+    /// sled: gateways.
+    Sled,
+    /// redb: small devices, less memory.
+    Redb,
+}
+
+impl LedgerKind {
+    /// Returns the word of the option and of a device profile.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sled => "sled",
+            Self::Redb => "redb",
+        }
+    }
+
+    /// Returns the store for a class of hardware; sled when this program has no other.
+    pub fn of_profile(profile: &pinnace_firmware_targets::DeviceProfile) -> Self {
+        match profile.storage.ledger {
+            LedgerStore::Redb if cfg!(feature = "redb") => Self::Redb,
+            LedgerStore::Redb | LedgerStore::Sled => Self::Sled,
+        }
+    }
+
+    /// Returns which store lies in folder `path`; none when there is none yet.
+    pub fn found_in(path: &Path) -> Option<Self> {
+        if path.join("records.redb").is_file() {
+            Some(Self::Redb)
+        } else if path.join("conf").is_file() || path.join("db").is_file() {
+            Some(Self::Sled)
+        } else {
+            None
+        }
+    }
+
+    /// Opens or creates the ledger in folder `path`. A ledger of the other kind is left alone: what a device remembers is
+    /// not thrown away because an option changed.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when another process holds it, it is of the other kind, or it cannot be opened.
+    pub fn open(self, path: &Path) -> Result<Box<dyn Ledger>, LedgerError> {
+        if let Some(found) = Self::found_in(path).filter(|found| *found != self) {
+            return Err(LedgerError::OtherKind { path: path.into(), found: found.as_str(), asked: self.as_str() });
+        }
+        match self {
+            Self::Sled => Ok(Box::new(SledLedger::open(path)?)),
+            #[cfg(feature = "redb")]
+            Self::Redb => Ok(Box::new(redb::RedbLedger::open(path)?)),
+            #[cfg(not(feature = "redb"))]
+            Self::Redb => Err(LedgerError::NotBuilt),
+        }
+    }
 }
 
 /// A ledger in sled.
@@ -158,6 +231,19 @@ mod tests {
         }
         let records = SledLedger::open(&path).unwrap().load().unwrap();
         assert_eq!(records, vec![("b".into(), b"2".to_vec()), ("c".into(), vec![7; 100_000])]);
+    }
+
+    #[test]
+    fn a_ledger_of_the_other_kind_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(LedgerKind::found_in(dir.path()), None);
+        let mut ledger = LedgerKind::Sled.open(dir.path()).unwrap();
+        ledger.commit(&[put("a", b"1")]).unwrap();
+        drop(ledger);
+        assert_eq!(LedgerKind::found_in(dir.path()), Some(LedgerKind::Sled));
+        let refused = LedgerKind::Redb.open(dir.path()).err().unwrap();
+        assert!(refused.to_string().contains("--ledger sled"), "{refused}");
+        assert_eq!(LedgerKind::Sled.open(dir.path()).unwrap().load().unwrap(), [("a".into(), b"1".to_vec())]);
     }
 
     #[test]

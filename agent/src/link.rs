@@ -2,15 +2,16 @@
 //!
 //! rumqttc is trusted with nothing: what matters is signed, acknowledged by the application and sent again by the
 //! core. So a full queue drops here and is counted, and sessions are clean.
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pinnace_protocol::ids::{DeviceId, TenantId};
+use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
 use pinnace_protocol::limits::PAYLOAD_MAX_BYTES;
-use pinnace_protocol::topic::{Down, Topic, Up, device_down_filter};
+use pinnace_protocol::topic::{BlobTopic, Down, Topic, Up, device_down_filter};
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Packet, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{Filter as SubscribeFilter, Packet, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
 use tokio::sync::mpsc;
@@ -68,6 +69,8 @@ pub struct Sender {
     tenant: TenantId,
     device: DeviceId,
     dropped: Arc<AtomicU64>,
+    /// Topics besides the device's own; subscribed again with each connection.
+    listening: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Sender {
@@ -79,6 +82,20 @@ impl Sender {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         sent
+    }
+    /// Receives what is published to all of these blobs, and of no others.
+    ///
+    /// A request that finds the queue full is lost: what then does not come is asked for alone.
+    pub fn listen(&self, blobs: &[Digest]) {
+        let topic = |blob: &Digest| Topic::Blob(self.tenant.clone(), BlobTopic::of(blob)).to_text();
+        let wanted: BTreeSet<String> = blobs.iter().map(topic).collect();
+        let before = std::mem::replace(&mut *lock(&self.listening), wanted.clone());
+        for gone in before.difference(&wanted) {
+            _ = self.client.try_unsubscribe(gone.clone());
+        }
+        for new in wanted.difference(&before) {
+            _ = self.client.try_subscribe(new.clone(), QoS::AtMostOnce);
+        }
     }
     /// Returns how many messages were dropped because the queue was full.
     pub fn dropped(&self) -> u64 {
@@ -99,28 +116,48 @@ pub fn start(config: LinkConfig, events: mpsc::Sender<LinkEvent>) -> Sender {
         .set_outgoing_inflight_upper_limit(INFLIGHT_MAX)
         .set_request_channel_capacity(QUEUE_MAX);
     let (client, eventloop) = AsyncClient::new(options, QUEUE_MAX);
-    let sender =
-        Sender { client: client.clone(), tenant: config.tenant, device: config.device, dropped: Arc::default() };
-    let filter = device_down_filter(&sender.tenant, &sender.device);
-    tokio::spawn(poll(client, eventloop, filter, events));
+    let (tenant, device, listening) = (config.tenant, config.device, Arc::<Mutex<BTreeSet<String>>>::default());
+    let filter = device_down_filter(&tenant, &device);
+    let (dropped, shared) = (Arc::default(), Arc::clone(&listening));
+    let sender = Sender { client: client.clone(), tenant, device, dropped, listening };
+    tokio::spawn(poll(client, eventloop, filter, shared, events));
     sender
 }
 
-async fn poll(client: AsyncClient, mut eventloop: EventLoop, filter: String, events: mpsc::Sender<LinkEvent>) {
+fn lock(listening: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
+    // No code panics while it holds the lock.
+    listening.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn poll(
+    client: AsyncClient,
+    mut eventloop: EventLoop,
+    filter: String,
+    listening: Arc<Mutex<BTreeSet<String>>>,
+    events: mpsc::Sender<LinkEvent>,
+) {
     let mut failures = 0_u32;
+    // Whether the device's own topics stand on this connection: later answers are about blobs.
+    let mut is_up = false;
     loop {
         let event = match eventloop.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                is_up = false;
+                let own = SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce);
+                let blobs = lock(&listening).clone();
+                let blobs = blobs.into_iter().map(|topic| SubscribeFilter::new(topic, QoS::AtMostOnce));
                 // Sent by the poll calls that follow; the queue has room, for it is drained first on connect.
-                if client.try_subscribe(filter.clone(), QoS::AtLeastOnce).is_err() {
+                if client.try_subscribe_many(std::iter::once(own).chain(blobs)).is_err() {
                     Some(LinkEvent::Down("the send queue is full; connecting again".into()))
                 } else {
                     None
                 }
             }
+            // A blob whose topic is refused is asked for alone.
+            Ok(Event::Incoming(Packet::SubAck(_))) if is_up => None,
             Ok(Event::Incoming(Packet::SubAck(ack))) => {
-                if ack.return_codes.iter().all(|c| matches!(c, SubscribeReasonCode::Success(_))) {
-                    failures = 0;
+                if ack.return_codes.first().is_some_and(|c| matches!(c, SubscribeReasonCode::Success(_))) {
+                    (failures, is_up) = (0, true);
                     Some(LinkEvent::Up)
                 } else {
                     Some(LinkEvent::Down(
@@ -133,6 +170,9 @@ async fn poll(client: AsyncClient, mut eventloop: EventLoop, filter: String, eve
                 match topic {
                     Some(Topic::Down(_, _, kind)) => {
                         Some(LinkEvent::Message { kind, payload: publish.payload.to_vec() })
+                    }
+                    Some(Topic::Blob(..)) => {
+                        Some(LinkEvent::Message { kind: Down::Chunk, payload: publish.payload.to_vec() })
                     }
                     Some(Topic::Up(..)) | None => None,
                 }

@@ -3,6 +3,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pinnace_agent::cli::{self, AgentCommand};
+use pinnace_agent::log_ring::ToRing;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Fetches, verifies, runs and watches signed models on this device.
 #[derive(Parser)]
@@ -21,7 +24,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| "info,sled=warn,tract=warn,rumqttc=warn,ort=warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    // To people and, once the agent runs, to the ring on disk.
+    let on_disk = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(|| ToRing);
+    let shown = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(filter).with(shown).with(on_disk).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {

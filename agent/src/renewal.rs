@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use pinnace_agent_core::api::CommandRefusal;
 use pinnace_agent_core::renewal::{Renewal as Plan, Way};
 use pinnace_protocol::ids::{DeviceId, TenantId};
 use pinnace_protocol::join::{
@@ -11,8 +12,10 @@ use pinnace_protocol::join::{
 };
 use pinnace_protocol::message::ReportKey;
 use pinnace_protocol::time::Mono;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::driver::Ask;
 use crate::http::{self, ClientIdentity};
 use crate::identity::Identity;
 use crate::join::{JoinError, REPLY_MAX_BYTES, problem_text, unreachable};
@@ -51,7 +54,15 @@ impl Renewer {
     }
 
     /// Watches clock and link until `stop`, and renews when the core says so.
-    pub async fn run(self, cert_pem: String, seed: u64, board: StatusBoard, stop: CancellationToken) {
+    /// What an operator asks for comes from `asked`, by the number of the command, and is answered to `asks`.
+    pub async fn run(
+        self,
+        cert_pem: String,
+        seed: u64,
+        board: StatusBoard,
+        (mut asked, asks): (mpsc::Receiver<u64>, mpsc::Sender<Ask>),
+        stop: CancellationToken,
+    ) {
         let (begins, ends) = validity(&cert_pem).unwrap_or(UNREADABLE);
         let mut plan = Plan::new(begins, ends, seed);
         let started = Instant::now();
@@ -77,6 +88,18 @@ impl Renewer {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
+                Some(number) = asked.recv() => {
+                    let result = match self.renew(Way::Certificate).await {
+                        Ok(cert_pem) => {
+                            let (begins, ends) = validity(&cert_pem).unwrap_or(UNREADABLE);
+                            plan.renewed(mono(), begins, ends);
+                            Ok((format!("the certificate is good until {ends} s after 1970"), Vec::new()))
+                        }
+                        Err(e) => Err(CommandRefusal::Failed(e.to_string())),
+                    };
+                    // The driver is gone only when the process ends.
+                    let _ = asks.send(Ask::Ended((number, result))).await;
+                }
             }
         }
     }

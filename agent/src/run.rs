@@ -3,7 +3,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::routing::post;
 use pinnace_agent_core::api::{Config, Intervals};
 use pinnace_firmware_targets::{DeviceProfile, ProfileError};
 use pinnace_protocol::ids::DeviceId;
@@ -11,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::RunArgs;
-use crate::driver::{Driver, DriverError, Hands, Inbox, Memory};
+use crate::driver::{Ask, Driver, DriverError, Hands, Inbox, Memory};
 use crate::engine::{EngineError, Engines, LibrarySearch, ProbePolicy};
 use crate::event_log::EventLog;
 use crate::fetch::Fetcher;
@@ -20,11 +19,14 @@ use crate::health::HealthProbe;
 use crate::http::{self, ClientIdentity, TlsSetupError};
 use crate::identity::{Identity, IdentityError};
 use crate::join::{self, JoinError};
-use crate::ledger::{LedgerError, SledLedger};
+use crate::ledger::{LedgerError, LedgerKind};
 use crate::link::{self, LinkConfig};
+use crate::log_ring;
+use crate::notify::{Notifier, NotifyEnv};
 use crate::renewal::Renewer;
 use crate::router::{Router, RouterConfig, RouterError, WindowLimits};
 use crate::serve::{self, ServeError, SourceStatus, Status, StatusBoard};
+use crate::settings::{Settings, SettingsError};
 use crate::slots::Slots;
 use crate::sources::{self, SourceConfig, SourceError};
 use crate::worker::Worker;
@@ -32,7 +34,7 @@ use crate::worker::Worker;
 /// Messages that may wait for the driver from each side.
 const CHANNEL: usize = 64;
 /// Seconds since 1970 when this source was written: no device's clock can be right and earlier.
-const NOT_BEFORE_S: u64 = 1_795_000_000;
+pub(crate) const NOT_BEFORE_S: u64 = 1_795_000_000;
 /// Bytes of a MiB.
 const MIB: u64 = 1024 * 1024;
 
@@ -69,6 +71,9 @@ pub enum RunError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
+    /// The owner's settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The file source cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -95,15 +100,22 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     let identity = identity(&args).await?;
     let profile = pinnace_firmware_targets::builtin(&identity.device.device_profile)?;
     let source = args.source.config()?;
+    if let Err(e) = log_ring::keep(&home, u64::from(profile.storage.log_mib) * MIB) {
+        tracing::warn!("the log is not kept on disk: {e}");
+    }
 
     let search = LibrarySearch::of_this_system(args.ort.clone(), Vec::new());
     let policy = ProbePolicy::this_program()?;
-    let engines = Arc::new(tokio::task::block_in_place(|| Engines::discover(&profile, &search, policy)));
+    let engines = tokio::task::block_in_place(|| Engines::discover(&profile, &search, policy));
+    let engines = Arc::new(engines.remembering(home.join("choices.json")));
     for note in engines.notes() {
         tracing::info!("{note}");
     }
 
-    let memory = Memory::new(&home, Box::new(SledLedger::open(&home.join("ledger"))?));
+    let folder = home.join("ledger");
+    let kind =
+        args.ledger.or_else(|| LedgerKind::found_in(&folder)).unwrap_or_else(|| LedgerKind::of_profile(&profile));
+    let memory = Memory::new(&home, kind.open(&folder)?);
     let (stored, position) = memory.load()?;
     let limits = WindowLimits { rows: args.window_rows, interval: Duration::from_secs(args.window_seconds) };
     let (router, windows) = Router::start(RouterConfig::of_profile(&profile, limits))?;
@@ -111,7 +123,9 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     let (events, link) = mpsc::channel(CHANNEL);
     let (fetch_done, fetched) = mpsc::channel(CHANNEL);
     let (work_done, done) = mpsc::channel(CHANNEL);
-    let (revert, reverts) = mpsc::channel(1);
+    let (asks_in, asks) = mpsc::channel(CHANNEL);
+    let (renew, renewals) = mpsc::channel(1);
+    let restart = CancellationToken::new();
     let board = StatusBoard::new(Status {
         device: identity.device.device.to_string(),
         device_profile: profile.name.clone(),
@@ -151,20 +165,32 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         router: router.clone(),
         board: board.clone(),
         report_key: identity.report_key,
+        notifier: Notifier::open(&NotifyEnv::of_this_process()),
+        settings: Settings::load(&home, args.config.as_deref())?,
+        renew,
+        restart: restart.clone(),
+        home: home.clone(),
     };
     let log = args.event_log.as_deref().map_or_else(EventLog::off, EventLog::open);
     let driver = Driver::recover(config, stored, memory, hands, HealthProbe::new(&home), log)?;
 
     let stop = CancellationToken::new();
-    api(&args, &router, &board, revert, &stop).await?;
-    tokio::spawn(renewer.run(identity.cert_pem, seed, board.clone(), stop.clone()));
+    api(&args, &router, &board, asks_in.clone(), &stop).await?;
+    let commands = (renewals, asks_in.clone());
+    tokio::spawn(renewer.run(identity.cert_pem, seed, board.clone(), commands, stop.clone()));
+    tokio::spawn(reload(home.clone(), args.config.clone(), asks_in, stop.clone()));
     if let Some(source) = source {
         tokio::spawn(replay(source, router, position.unwrap_or(0), board, stop.clone()));
     }
-    let driver = tokio::spawn(driver.run(Inbox { link, fetched, done, windows, reverts }, stop.clone()));
+    let driver = tokio::spawn(driver.run(Inbox { link, fetched, done, windows, asks }, stop.clone()));
     let mut driver = std::pin::pin!(driver);
     let ended = tokio::select! {
         ended = &mut driver => ended,
+        () = restart.cancelled() => {
+            tracing::info!("an operator asks to start again: the last window is closed and kept");
+            stop.cancel();
+            driver.await
+        }
         () = asked_to_stop() => {
             tracing::info!("stopping: the last window is closed and kept");
             stop.cancel();
@@ -173,7 +199,10 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     };
     stop.cancel();
     match ended {
-        Ok(result) => Ok(result?),
+        Ok(result) => {
+            result?;
+            if restart.is_cancelled() { Err(start_again()) } else { Ok(()) }
+        }
         Err(e) => Err(RunError::System { what: "the driver's task", why: e.to_string() }),
     }
 }
@@ -225,15 +254,10 @@ async fn api(
     args: &RunArgs,
     router: &Router,
     board: &StatusBoard,
-    revert: mpsc::Sender<()>,
+    asks: mpsc::Sender<Ask>,
     stop: &CancellationToken,
 ) -> Result<(), RunError> {
-    let take_back = post(move || async move {
-        // A request that waits already is enough.
-        let _ = revert.try_send(());
-        axum::http::StatusCode::ACCEPTED
-    });
-    let app = serve::app(router.clone(), board.clone()).route("/v1/revert", take_back);
+    let app = serve::app(router.clone(), board.clone()).merge(serve::asks(asks));
     let listener = serve::bind_tcp(args.listen).await?;
     if let Ok(address) = listener.local_addr() {
         tracing::info!("applications are served at http://{address}/v2");
@@ -268,6 +292,39 @@ async fn replay(config: SourceConfig, router: Router, position: u64, board: Stat
         Err(e) => {
             tracing::error!("{e}");
             board.update(|s| s.notes.push(e.to_string()));
+        }
+    }
+}
+
+/// Becomes the same program anew, with the same process id, so that no supervisor is needed for it. Returns only when the
+/// system refuses; a supervisor then does it.
+fn start_again() -> RunError {
+    use std::os::unix::process::CommandExt as _;
+    let again = std::env::current_exe().map(|program| {
+        let mut command = std::process::Command::new(program);
+        command.args(std::env::args_os().skip(1)).exec()
+    });
+    let why = match again {
+        Ok(e) | Err(e) => e.to_string(),
+    };
+    RunError::System { what: "to start the agent again", why }
+}
+
+/// Reads the settings again with every SIGHUP; a file that does not read changes nothing.
+async fn reload(home: PathBuf, named: Option<PathBuf>, asks: mpsc::Sender<Ask>, stop: CancellationToken) {
+    let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else { return };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            Some(()) = hangup.recv() => {}
+        }
+        match Settings::load(&home, named.as_deref()) {
+            Ok(settings) => {
+                if asks.send(Ask::Settings(Box::new(settings))).await.is_err() {
+                    return;
+                }
+            }
+            Err(e) => tracing::error!("the settings stay as they were: {e}"),
         }
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::mpsc as queue;
 use std::thread::JoinHandle;
 
-use pinnace_agent_core::api::{Job, LoadRole, LoadedInfo, SlotError as CoreSlotError, SlotName, SlotPlan};
+use pinnace_agent_core::api::{Job, LoadRole, LoadedInfo, ParityChunk, SlotError as CoreSlotError, SlotName, SlotPlan};
 use pinnace_protocol::ids::Digest;
 use pinnace_protocol::limits::TEXT_MAX_BYTES;
 use pinnace_protocol::message::{FailCode, Failure};
@@ -28,6 +28,23 @@ pub enum Order {
     Scan(Job, SlotName),
     /// Write a chunk.
     Write(Job, SlotName, Digest, u64, Vec<u8>),
+    /// Make a blob of one in another slot.
+    Patch {
+        /// Names the work.
+        job: Job,
+        /// Where to.
+        slot: SlotName,
+        /// What.
+        blob: Digest,
+        /// Slot of the old one.
+        base: SlotName,
+        /// The old one.
+        from: Digest,
+        /// How.
+        patch: Vec<u8>,
+    },
+    /// Make the missing chunks of a stripe of the others and of parity: slot, blob, stripe.
+    Restore(Job, SlotName, Digest, u64, Vec<ParityChunk>),
     /// Make durable.
     Seal(Job, SlotName),
     /// Verify, load, ask the golden vectors.
@@ -44,6 +61,8 @@ pub enum Done {
     Prepared(Job),
     /// These chunks are whole.
     Scanned(Job, Vec<(Digest, u64)>),
+    /// These chunks were made, or none for this reason.
+    Filled(Job, Result<Vec<(Digest, u64)>, String>),
     /// Durable.
     Sealed(Job),
     /// Could not be done.
@@ -118,6 +137,14 @@ impl Hands {
             }),
             Order::Write(job, slot, blob, offset, bytes) => {
                 self.slots.write_chunk(slot, blob, offset, &bytes).err().map(|e| Done::Failed(job, refusal(&e.into())))
+            }
+            Order::Patch { job, slot, blob, base, from, patch } => {
+                let made = self.slots.patch(slot, &blob, base, &from, &patch);
+                Some(Done::Filled(job, made.map_err(|e| cut(e.to_string()))))
+            }
+            Order::Restore(job, slot, blob, stripe, parity) => {
+                let made = self.slots.restore(slot, &blob, stripe, &parity);
+                Some(Done::Filled(job, made.map_err(|e| cut(e.to_string()))))
             }
             Order::Seal(job, slot) => Some(match self.slots.seal(slot) {
                 Ok(()) => Done::Sealed(job),

@@ -401,6 +401,22 @@ pub enum DeviceCommand {
         #[command(flatten)]
         plane: Plane,
     },
+    /// Give one device a signed command and wait for its answer; carried out at most once.
+    Command {
+        /// Its name.
+        device: String,
+        /// What: revert, pause, resume, collect-diagnostics, renew or restart.
+        kind: String,
+        /// Seconds for which it is good, should the device be offline.
+        #[arg(long, value_name = "SECONDS")]
+        life: Option<u64>,
+        /// Seconds to wait for the answer.
+        #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+        wait: u64,
+        /// The control plane.
+        #[command(flatten)]
+        plane: Plane,
+    },
     /// Release a device that was quarantined because it existed twice: the copy is gone, or it was a restored disk.
     Release {
         /// Its name.
@@ -446,6 +462,8 @@ pub enum BundleCommand {
         /// The folder.
         dir: PathBuf,
     },
+    /// Say what is in a model, refuse what must not be, and ask every engine its golden vectors.
+    Lint(LintArgs),
     /// Sign the bundle in a folder for third parties; `publish` does it too.
     Sign {
         /// The folder.
@@ -476,6 +494,31 @@ pub enum BundleCommand {
         #[arg(long)]
         key: PathBuf,
     },
+}
+
+/// `pinnace bundle lint`.
+#[derive(Args)]
+pub struct LintArgs {
+    /// An ONNX model, or a bundle's folder.
+    pub model: PathBuf,
+    /// Golden vectors of a model without a bundle, in the form of a bundle's `golden.json`.
+    #[arg(long)]
+    pub golden: Option<PathBuf>,
+    /// Output to compare with them; the first of f32 when left out.
+    #[arg(long)]
+    pub tensor: Option<String>,
+    /// Freeze a named dimension, e.g. `width=30`.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub dim: Vec<String>,
+    /// Write a clean copy: dimensions frozen, notes of shapes left out.
+    #[arg(long, value_name = "FILE")]
+    pub clean: Option<PathBuf>,
+    /// Library of ONNX Runtime; looked for in the usual places when left out.
+    #[arg(long, env = "PINNACE_ORT_LIB")]
+    pub ort: Option<PathBuf>,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
 }
 
 /// `pinnace rollout`.

@@ -1,6 +1,9 @@
 //! What people see: errors with hints, tables that align, exit codes that mean something.
+use pinnace_agent::log_ring::ToRing;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
@@ -118,10 +121,8 @@ pub fn logging(verbose: u8, command: &Command) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(ansi)
-        .with_target(false)
-        .init();
+    // To people and, once an agent runs, to the ring on its disk.
+    let on_disk = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(|| ToRing);
+    let shown = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false);
+    tracing_subscriber::registry().with(filter).with(shown).with(on_disk).init();
 }

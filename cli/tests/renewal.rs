@@ -100,7 +100,10 @@ async fn an_agent_whose_certificate_has_ended_renews_it_by_itself() {
     let (renewer, client) = renewer(home.path(), &identity);
     let stop = tokio_util::sync::CancellationToken::new();
     let board = pinnace_agent::serve::StatusBoard::new(Default::default());
-    let task = tokio::spawn(renewer.run(identity.cert_pem.clone(), 7, board, stop.clone()));
+    // Nobody asks for anything.
+    let (_commands, asked) = tokio::sync::mpsc::channel(1);
+    let (asks, _answers) = tokio::sync::mpsc::channel(1);
+    let task = tokio::spawn(renewer.run(identity.cert_pem.clone(), 7, board, (asked, asks), stop.clone()));
     let renewed = async {
         while opens_a_door(&identity, client.clone()).await.is_none() {
             tokio::task::yield_now().await;

@@ -4,6 +4,7 @@
 //! any moment leaves either nothing or the whole blob. Having a blob makes nothing visible to devices: they are given
 //! only what a published release names (see [`crate::registry`]).
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use pinnace_protocol::ids::Digest;
+use pinnace_protocol::manifest::Blob;
+use pinnace_protocol::transfer::{Cuts, parity};
 use sha2::Digest as _;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
@@ -153,15 +156,62 @@ impl Blobs {
         Ok(Some(out))
     }
 
-    /// Reads the whole blob again and hands every piece of `chunk` bytes to `piece`; returns digest and length of what
-    /// is on disk now, `None` when the blob is not here.
+    /// Returns a folder beside the blobs, for what is made of them.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    fn parity_path(&self, digest: &Digest) -> PathBuf {
+        self.folder("parity").join(digest.to_hex())
+    }
+
+    /// Makes the parity chunks of a blob that is here and keeps them in one file, as its manifest lists them; returns
+    /// whether they are those of the manifest.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub async fn make_parity(&self, blob: &Blob) -> Result<bool, BlobError> {
+        let (source, path) = (self.path(&blob.sha256), self.parity_path(&blob.sha256));
+        let temp = self.dir.join("incoming").join(self.next_temp.fetch_add(1, Ordering::Relaxed).to_string());
+        let blob = blob.clone();
+        let made = tokio::task::spawn_blocking(move || -> Result<bool, BlobError> {
+            let file = std::fs::File::open(&source).map_err(io_error("open", &source))?;
+            let Some(bytes) = parity_of(&blob, &file) else { return Ok(false) };
+            std::fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(io_error("create", &path))?;
+            std::fs::write(&temp, bytes).map_err(io_error("write", &temp))?;
+            std::fs::rename(&temp, &path).map_err(io_error("rename", &path))?;
+            Ok(true)
+        });
+        // The task does not panic; were it to, the parity is not proven.
+        made.await.unwrap_or(Ok(false))
+    }
+
+    /// Reads one parity chunk of `length` bytes, counted from 0; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub async fn read_parity(&self, blob: &Blob, index: u64, length: u64) -> Result<Option<Vec<u8>>, BlobError> {
+        let path = self.parity_path(&blob.sha256);
+        if tokio::fs::metadata(&path).await.is_err() && !self.make_parity(blob).await? {
+            return Ok(None);
+        }
+        let mut file = tokio::fs::File::open(&path).await.map_err(io_error("open", &path))?;
+        let offset = index.saturating_mul(length);
+        file.seek(io::SeekFrom::Start(offset)).await.map_err(io_error("seek", &path))?;
+        let mut out = Vec::new();
+        file.take(length).read_to_end(&mut out).await.map_err(io_error("read", &path))?;
+        Ok((out.len() as u64 == length).then_some(out))
+    }
+
+    /// Reads the whole blob again and hands every chunk of `cuts` to `piece`; returns digest and length of what is on
+    /// disk now, `None` when the blob is not here. What lies behind the last chunk is one more piece.
     ///
     /// # Errors
     /// [`BlobError::Io`].
     pub async fn rehash(
         &self,
         digest: &Digest,
-        chunk: usize,
+        cuts: &Cuts,
         mut piece: impl FnMut(&[u8]),
     ) -> Result<Option<(Digest, u64)>, BlobError> {
         let path = self.path(digest);
@@ -171,10 +221,11 @@ impl Blobs {
             Err(e) => return Err(io_error("open", &path)(e)),
         };
         let (mut hash, mut length) = (sha2::Sha256::new(), 0_u64);
-        let mut buffer = Vec::with_capacity(chunk);
-        loop {
+        let mut buffer = Vec::new();
+        for index in 0.. {
             buffer.clear();
-            (&mut file).take(chunk as u64).read_to_end(&mut buffer).await.map_err(io_error("read", &path))?;
+            let chunk = cuts.range(index).map_or(COPY_BUFFER_BYTES as u64, |(_, length)| length);
+            (&mut file).take(chunk).read_to_end(&mut buffer).await.map_err(io_error("read", &path))?;
             if buffer.is_empty() {
                 return Ok(Some((Digest(hash.finalize().into()), length)));
             }
@@ -182,7 +233,32 @@ impl Blobs {
             length += buffer.len() as u64;
             piece(&buffer);
         }
+        Ok(Some((Digest(hash.finalize().into()), length)))
     }
+}
+
+/// Returns all parity chunks, one after the other; `None` when they are not those of the manifest.
+fn parity_of(blob: &Blob, file: &std::fs::File) -> Option<Vec<u8>> {
+    let (cuts, stripes, digests) = (blob.layout(), blob.stripes(), blob.parity_digests());
+    let each = usize::try_from(parity::parity_len(&cuts)).ok()?;
+    let mut all = vec![0; each.checked_mul(digests.len())?];
+    let read = |index: u64| {
+        let (offset, length) = cuts.range(index)?;
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
+        file.read_exact_at(&mut bytes, offset).ok()?;
+        Some(bytes)
+    };
+    for stripe in 0..stripes.count() {
+        let made = parity::encode(&cuts, &stripes, stripe, read).ok()?;
+        for (index, bytes) in stripes.parity(stripe).zip(made) {
+            let at = usize::try_from(index - cuts.count()).ok()?;
+            if digests.get(at) != Some(&Digest::of(&bytes)) {
+                return None;
+            }
+            all.get_mut(at * each..(at + 1) * each)?.copy_from_slice(&bytes);
+        }
+    }
+    Some(all)
 }
 
 #[cfg(test)]
@@ -210,7 +286,7 @@ mod tests {
         assert_eq!(blobs.put(digest, 7, parts(b"a model")).await.unwrap(), 7);
         assert_eq!(blobs.read(&digest, 2, 100).await.unwrap().unwrap(), b"model");
         let mut pieces = Vec::new();
-        let seen = blobs.rehash(&digest, 4, |p| pieces.push(p.len())).await.unwrap();
+        let seen = blobs.rehash(&digest, &Cuts::even(7, 4), |p| pieces.push(p.len())).await.unwrap();
         assert_eq!((seen, pieces), (Some((digest, 7)), vec![4, 3]));
     }
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use pinnace_protocol::join::{
     CHALLENGE_PATH, ChallengeReply, ChallengeRequest, ExpiredRenewal, JOIN_PATH, JoinReply, JoinRequest, METADATA_PATH,
-    RENEW_EXPIRED_PATH, RENEW_PATH, RenewRequest, TARGETS_PATH, VENDOR_JOIN_PATH,
+    PATCHES_PATH, RENEW_EXPIRED_PATH, RENEW_PATH, RenewRequest, TARGETS_PATH, VENDOR_JOIN_PATH,
 };
 
 use crate::api::body::JsonBody;
@@ -29,6 +29,7 @@ pub fn routes(state: AppState) -> Router {
         .route(RENEW_EXPIRED_PATH, post(renew_expired))
         .route(&format!("{METADATA_PATH}{{name}}"), get(metadata))
         .route(&format!("{TARGETS_PATH}{{*name}}"), get(target))
+        .route(&format!("{PATCHES_PATH}{{sha256}}"), get(patch))
         .layer(DefaultBodyLimit::max(JOIN_BODY_MAX_BYTES))
         .merge(revocation_routes())
         .layer(from_fn_with_state(state.clone(), still_valid))
@@ -112,7 +113,17 @@ async fn target(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     device_of(&state, &from)?;
-    repo_files::target(&state.registry, &name, &headers).await
+    repo_files::target(&state.registry, &name, &headers)
+}
+
+async fn patch(
+    State(state): State<AppState>,
+    Extension(from): Extension<PeerAddr>,
+    Path(sha256): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    device_of(&state, &from)?;
+    repo_files::patch(&state.registry, &sha256, &headers)
 }
 
 /// Returns who is asking, when it is one of ours with a certificate.

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pinnace_controlplane_core::api::Assignment;
-use pinnace_protocol::ids::DeviceId;
+use pinnace_protocol::ids::{DeviceId, Digest};
+use pinnace_protocol::message::Running;
 use pinnace_protocol::trust::author::{DirectorOrder, direct};
 use pinnace_protocol::trust::released::{FIELD_HARDWARE, FIELD_MODEL, FIELD_RELEASE, FIELD_RUNTIME};
 use pinnace_protocol::trust::{TargetFile, TrustError};
@@ -37,17 +38,26 @@ pub struct Director {
     sequences: BTreeMap<DeviceId, u64>,
     /// The director root that each device has, as its last hello said.
     roots: BTreeMap<DeviceId, u64>,
+    /// What each device runs, as it last said: patches are offered from there.
+    running: BTreeMap<DeviceId, Digest>,
 }
 
 impl Director {
     /// Makes the director from the registry, which has its roots and key, and the last version signed for each device.
     pub const fn new(registry: Arc<Registry>, sequences: BTreeMap<DeviceId, u64>) -> Self {
-        Self { registry, sequences, roots: BTreeMap::new() }
+        Self { registry, sequences, roots: BTreeMap::new(), running: BTreeMap::new() }
     }
 
     /// Notes the director root that a device has.
     pub fn heard(&mut self, device: &DeviceId, root: u64) {
         self.roots.insert(device.clone(), root);
+    }
+
+    /// Notes the manifest of what a device runs.
+    pub fn runs(&mut self, device: &DeviceId, running: Option<&Running>) {
+        if let Some(running) = running {
+            self.running.insert(device.clone(), running.manifest);
+        }
     }
 
     /// Takes the next version for a device; it must be durable before [`Director::sign`] uses it.
@@ -75,7 +85,8 @@ impl Director {
         now: u64,
     ) -> Result<Vec<u8>, DirectorError> {
         let nonce = (nonce.len() == NONCE_BYTES).then(|| hex::encode(nonce));
-        let target = assignment.map(|a| self.target(a).map(|file| (a.manifest.path.as_str(), file))).transpose()?;
+        let target =
+            assignment.map(|a| self.target(device, a).map(|file| (a.manifest.path.as_str(), file))).transpose()?;
         let roots = self.registry.director();
         let order = DirectorOrder {
             device: device.as_str(),
@@ -91,13 +102,17 @@ impl Director {
         Ok(direct(&order, roots.key())?.encode()?)
     }
 
-    /// Describes the manifest: what the offline keys said of it, and the assignment.
-    fn target(&self, assignment: &Assignment) -> Result<TargetFile, DirectorError> {
+    /// Describes the manifest: what the offline keys said of it, the assignment, and short cuts to it.
+    fn target(&self, device: &DeviceId, assignment: &Assignment) -> Result<TargetFile, DirectorError> {
         let path = &assignment.manifest.path;
         let published = self.registry.published();
         let released = published.target_at(path).filter(|t| t.sha256 == assignment.manifest.sha256);
         let released = released.ok_or_else(|| DirectorError::NotReleased(path.clone()))?;
-        let mut custom = serde_json::to_value(&assignment.custom)?;
+        let mut typed = assignment.custom.clone();
+        if let Some(base) = self.running.get(device) {
+            typed.patches = self.registry.offers(base, &assignment.manifest.sha256);
+        }
+        let mut custom = serde_json::to_value(&typed)?;
         let signed = released.custom.as_ref().unwrap_or(&Value::Null);
         if let Value::Object(fields) = &mut custom {
             // These must equal the offline word; a device refuses the assignment otherwise.

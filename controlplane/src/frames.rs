@@ -3,11 +3,12 @@ use std::sync::Arc;
 
 use pinnace_protocol::cbor;
 use pinnace_protocol::ids::Digest;
-use pinnace_protocol::limits::PAYLOAD_MAX_BYTES;
+use pinnace_protocol::limits::{CHUNK_BYTES, PAYLOAD_MAX_BYTES};
 use pinnace_protocol::message::{Frame, FrameBody};
+use pinnace_protocol::transfer::{Cuts, parity};
 
 use crate::outbox::FrameRequest;
-use crate::registry::Registry;
+use crate::registry::{Layout, Registry};
 
 /// Reads what a frame carries; cheap to clone.
 #[derive(Clone)]
@@ -29,6 +30,7 @@ impl Frames {
     pub async fn answer(&self, request: &FrameRequest) -> Option<Vec<u8>> {
         let body = match request {
             FrameRequest::Meta(name) => FrameBody::Meta { name: name.clone(), bytes: self.file(name).await? },
+            FrameRequest::RoundOver(blob) => FrameBody::RoundOver { blob: *blob },
             FrameRequest::Chunk(blob, index) => {
                 FrameBody::Chunk { blob: *blob, index: *index, bytes: self.chunk(blob, *index).await? }
             }
@@ -52,9 +54,25 @@ impl Frames {
     }
 
     async fn chunk(&self, blob: &Digest, index: u64) -> Option<Vec<u8>> {
-        let (length, chunk) = self.registry.published().blob(blob)?;
-        let offset = index.checked_mul(chunk).filter(|offset| *offset < length)?;
-        self.read(blob, offset, chunk.min(length - offset)).await
+        if let Some(length) = self.registry.patch(blob) {
+            let (offset, length) = Cuts::even(length, CHUNK_BYTES).range(index)?;
+            return self.read(blob, offset, length).await;
+        }
+        let layout = self.registry.layout(blob).await?;
+        if let Some((offset, length)) = layout.cuts.range(index) {
+            return self.read(blob, offset, length).await;
+        }
+        let parity = index.checked_sub(layout.cuts.count()).filter(|at| *at < layout.stripes.parity_count())?;
+        let length = parity::parity_len(&layout.cuts);
+        self.registry.blobs().read_parity(&layout.blob, parity, length).await.unwrap_or_else(|error| {
+            tracing::error!(blob = %blob.short(), %error, "the parity of a released blob cannot be read");
+            None
+        })
+    }
+
+    /// Returns how a released blob is cut.
+    pub async fn layout(&self, blob: &Digest) -> Option<Arc<Layout>> {
+        self.registry.layout(blob).await
     }
 
     async fn read(&self, digest: &Digest, offset: u64, length: u64) -> Option<Vec<u8>> {

@@ -13,6 +13,7 @@ pub mod blobs;
 pub mod broker;
 pub mod ca;
 pub mod ceremony;
+pub mod commands;
 mod datadir;
 pub mod device_api;
 pub mod director;

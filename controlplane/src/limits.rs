@@ -152,3 +152,22 @@ pub const ROOTS_MAX: u64 = pinnace_protocol::trust::limits::ROOT_ROTATIONS_MAX a
 pub const CLOCK_SKEW_S: u64 = 60;
 /// Certificates of one device that have not ended: a device whose every answer is lost asks four times a day.
 pub const CERTIFICATES_PER_DEVICE_MAX: u64 = 128;
+/// Older bundles of a family from which patches to a new one are made.
+pub const PATCH_BASES_MAX: usize = 4;
+/// Bytes of a blob that patches are made for: old and new one are in memory together.
+pub const PATCH_BLOB_MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of chunk digests in the patches of one assignment: with the roots of a ceremony beside them, the director's
+/// message stays below its bound.
+pub const PATCH_DIGESTS_MAX_BYTES: usize = 12 * 1024;
+/// Pairs of bundles whose patches are remembered.
+pub const PATCH_PAIRS_MAX: usize = 16 * 1024;
+/// Bytes of the file that lists the patches of one pair.
+pub const PATCH_FILE_MAX_BYTES: u64 = 256 * 1024;
+/// Seconds that publishing waits for patches: then devices are offered them as soon as they are there.
+pub const PATCH_WAIT_S: u64 = 20;
+/// Devices whose last command and its answer are remembered.
+pub const COMMANDS_MAX: usize = 10_000;
+/// Devices whose collected diagnostics are kept in memory, each at most 96 KiB.
+pub const DIAGNOSTICS_MAX: usize = 64;
+/// Seconds for which a command is good when nobody says otherwise: the device may be offline for a while.
+pub const COMMAND_LIFE_S: u64 = 3600;

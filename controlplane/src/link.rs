@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::VerifyingKey;
 use pinnace_protocol::ids::{DeviceId, TenantId};
-use pinnace_protocol::message::{self, EnvelopeError, Hello, LogLines, Report, Want, WantBody, Window};
-use pinnace_protocol::topic::{ROOT, Topic, Up};
+use pinnace_protocol::message::{self, CommandDone, EnvelopeError, Hello, LogLines, Report, Want, WantBody, Window};
+use pinnace_protocol::time::Mono;
+use pinnace_protocol::topic::{BlobTopic, ROOT, Topic, Up};
 use pinnace_protocol::{limits as wire, topic};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish};
@@ -49,6 +50,8 @@ pub enum UpMessage {
     Window(Window),
     /// Log lines.
     Log(LogLines),
+    /// How a command ended.
+    Done(CommandDone),
 }
 
 /// What the link hands to the driver.
@@ -100,8 +103,12 @@ pub struct LinkCounters {
     pub unknown: AtomicU64,
     /// Messages whose signature or form does not fit, or of devices that never joined.
     pub unverified: AtomicU64,
-    /// Frames sent.
+    /// Frames sent to one device.
     pub frames: AtomicU64,
+    /// Frames published to all who listen.
+    pub broadcasts: AtomicU64,
+    /// Bytes of both.
+    pub frame_bytes: AtomicU64,
     /// Connections made.
     pub connections: AtomicU64,
     /// Connections lost or not made.
@@ -117,6 +124,7 @@ pub struct Link {
     frames: Frames,
     /// Even while connected, odd while not; grows with every change.
     connection: AtomicU64,
+    started: Instant,
 }
 
 impl Link {
@@ -128,7 +136,7 @@ impl Link {
         counters: Arc<LinkCounters>,
         frames: Frames,
     ) -> Self {
-        Self { config, outbox, keyring, counters, frames, connection: AtomicU64::new(1) }
+        Self { config, outbox, keyring, counters, frames, connection: AtomicU64::new(1), started: Instant::now() }
     }
 
     /// Runs reader and sender until `stop`, or until the driver is gone.
@@ -139,6 +147,11 @@ impl Link {
             () = self.read(events, &to_driver) => {}
             () = self.send(&client) => {}
         }
+    }
+
+    /// Returns the time since the link was made.
+    fn mono(&self) -> Mono {
+        Mono(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     fn options(&self) -> MqttOptions {
@@ -207,7 +220,14 @@ impl Link {
             }
             Ok(Opened::Wanted(device, want)) => {
                 self.counters.accepted.fetch_add(1, Ordering::Relaxed);
-                self.outbox.frames(&device, requests(want));
+                match want.body {
+                    WantBody::Missing { blob, missing } => {
+                        if let Some(layout) = self.frames.layout(&blob).await {
+                            self.outbox.missing(&device, &layout, &missing, self.mono());
+                        }
+                    }
+                    alone => _ = self.outbox.frames(&device, requests(alone)),
+                }
                 self.outbox.acknowledge(ack);
                 Ok(())
             }
@@ -242,6 +262,7 @@ impl Link {
             Up::Report => UpMessage::Report(message::open(&key, &tenant, &device, name, payload)?),
             Up::Window => UpMessage::Window(message::open(&key, &tenant, &device, name, payload)?),
             Up::Log => UpMessage::Log(message::open(&key, &tenant, &device, name, payload)?),
+            Up::Done => UpMessage::Done(message::open(&key, &tenant, &device, name, payload)?),
             Up::Want => {
                 let want: Want = message::open(&key, &tenant, &device, name, payload)?;
                 return Ok(Opened::Wanted(device, want));
@@ -251,13 +272,14 @@ impl Link {
     }
 
     async fn send(&self, client: &AsyncClient) {
-        let started = Instant::now();
-        let now_ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now_ms = || self.mono().0;
         let mut rate = Rate::new(limits::FRAMES_BYTES_PER_S, limits::FRAMES_BURST_BYTES, now_ms());
         loop {
             let wait = rate.wait_ms(now_ms());
-            let Some(next) = self.outbox.take(wait == 0) else {
-                if self.outbox.has_frames() {
+            let Some(next) = self.outbox.take(wait == 0, self.mono()) else {
+                let due = self.outbox.broadcast_due().map(|at| at.since_ms(self.mono()).max(1));
+                let wait = if self.outbox.has_frames() { Some(wait) } else { due.map(|due| due.max(wait)) };
+                if let Some(wait) = wait {
                     tokio::select! {
                         () = self.outbox.changed() => {}
                         () = tokio::time::sleep(Duration::from_millis(wait)) => {}
@@ -285,8 +307,17 @@ impl Link {
                 Next::Frame(device, request) => {
                     let Some(bytes) = self.frames.answer(&request).await else { continue };
                     rate.spend(bytes.len() as u64);
+                    self.counters.frame_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     self.counters.frames.fetch_add(1, Ordering::Relaxed);
                     let to = Topic::Down(self.config.tenant.clone(), device, topic::Down::Chunk).to_text();
+                    client.publish(to, QoS::AtMostOnce, false, bytes).await
+                }
+                Next::ToAll(blob, request) => {
+                    let Some(bytes) = self.frames.answer(&request).await else { continue };
+                    rate.spend(bytes.len() as u64);
+                    self.counters.frame_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    self.counters.broadcasts.fetch_add(1, Ordering::Relaxed);
+                    let to = Topic::Blob(self.config.tenant.clone(), BlobTopic::of(&blob)).to_text();
                     client.publish(to, QoS::AtMostOnce, false, bytes).await
                 }
             };
@@ -316,9 +347,11 @@ enum Refused {
     Envelope(#[from] EnvelopeError),
 }
 
-fn requests(want: Want) -> Vec<FrameRequest> {
-    match want.body {
+fn requests(want: WantBody) -> Vec<FrameRequest> {
+    match want {
         WantBody::Meta { name } => vec![FrameRequest::Meta(name)],
+        // Not for one device alone.
+        WantBody::Missing { .. } => Vec::new(),
         WantBody::Chunks { blob, indices } => {
             indices.into_iter().take(wire::WANT_MAX_CHUNKS).map(|index| FrameRequest::Chunk(blob, index)).collect()
         }

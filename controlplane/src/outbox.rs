@@ -6,11 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use pinnace_controlplane_core::broadcast::{Broadcast, Item};
 use pinnace_protocol::ids::{DeviceId, Digest};
+use pinnace_protocol::time::Mono;
 use pinnace_protocol::topic::Down;
+use pinnace_protocol::transfer::Bitmap;
 use tokio::sync::Notify;
 
 use crate::limits::{CONTROL_DEVICES_MAX, CONTROL_IN_FLIGHT, FRAME_DEVICES_MAX, FRAMES_PER_DEVICE, LINK_RECEIVE_MAX};
+use crate::registry::Layout;
 
 /// Which message of which connection must be acknowledged to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +30,10 @@ pub struct AckToken {
 pub enum FrameRequest {
     /// A file of the image repository by its repository file name.
     Meta(String),
-    /// One chunk of a blob.
+    /// One chunk of a blob, parity numbered behind the data, or of a patch.
     Chunk(Digest, u64),
+    /// The end of what is published of a blob to all.
+    RoundOver(Digest),
 }
 
 /// What to send next.
@@ -41,6 +47,8 @@ pub enum Next {
     Control(DeviceId, Down, Vec<u8>),
     /// Read and publish what was asked for.
     Frame(DeviceId, FrameRequest),
+    /// Read and publish to all who listen to the blob.
+    ToAll(Digest, FrameRequest),
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +61,9 @@ struct Queues {
     recent: VecDeque<((DeviceId, Down), Vec<u8>)>,
     frames: BTreeMap<DeviceId, VecDeque<FrameRequest>>,
     frame_turns: VecDeque<DeviceId>,
+    /// What is published to all; takes turns with what goes to one device.
+    broadcast: Broadcast,
+    is_turn_of_all: bool,
     dropped: u64,
 }
 
@@ -153,8 +164,24 @@ impl Outbox {
         refused
     }
 
+    /// Notes what a device misses of a blob, to be published to all; without room it is dropped, and the device asks alone.
+    pub fn missing(&self, device: &DeviceId, layout: &Layout, missing: &Bitmap, now: Mono) {
+        let mut q = self.lock();
+        let (blob, chunks) = (&layout.blob.sha256, layout.cuts.count());
+        if !q.broadcast.missing(now, device, blob, chunks, layout.stripes, missing) {
+            q.dropped += 1;
+        }
+        drop(q);
+        self.wake.notify_one();
+    }
+
+    /// Returns when something is due to be published to all.
+    pub fn broadcast_due(&self) -> Option<Mono> {
+        self.lock().broadcast.due()
+    }
+
     /// Takes the most important waiting item; frames only when `frames_allowed`.
-    pub fn take(&self, frames_allowed: bool) -> Option<Next> {
+    pub fn take(&self, frames_allowed: bool, now: Mono) -> Option<Next> {
         let mut q = self.lock();
         if std::mem::take(&mut q.subscribe) {
             return Some(Next::Subscribe);
@@ -173,6 +200,15 @@ impl Outbox {
         }
         if !frames_allowed {
             return None;
+        }
+        // Those who asked alone are not kept waiting by what goes to all, nor the other way round.
+        q.is_turn_of_all = !q.is_turn_of_all;
+        let all_first = q.is_turn_of_all || q.frame_turns.is_empty();
+        if let Some(item) = all_first.then(|| q.broadcast.next(now)).flatten() {
+            return Some(match item {
+                Item::Chunk(blob, index) => Next::ToAll(blob, FrameRequest::Chunk(blob, index)),
+                Item::Over(blob) => Next::ToAll(blob, FrameRequest::RoundOver(blob)),
+            });
         }
         while let Some(device) = q.frame_turns.pop_front() {
             let Some(queue) = q.frames.get_mut(&device) else { continue };
@@ -243,6 +279,8 @@ impl Rate {
 mod tests {
     use super::*;
 
+    const NOW: Mono = Mono(0);
+
     fn device(name: &str) -> DeviceId {
         DeviceId::parse(name).unwrap()
     }
@@ -258,10 +296,10 @@ mod tests {
         outbox.control(&device("a"), Down::Ack, vec![1]);
         outbox.control(&device("a"), Down::Director, vec![2]);
         outbox.control(&device("a"), Down::Ack, vec![3]);
-        assert_eq!(outbox.take(true), Some(Next::Control(device("a"), Down::Ack, vec![3])));
-        assert_eq!(outbox.take(true), Some(Next::Control(device("a"), Down::Director, vec![2])));
-        assert_eq!(outbox.take(false), None);
-        assert_eq!(outbox.take(true), Some(Next::Frame(device("a"), chunk(0))));
+        assert_eq!(outbox.take(true, NOW), Some(Next::Control(device("a"), Down::Ack, vec![3])));
+        assert_eq!(outbox.take(true, NOW), Some(Next::Control(device("a"), Down::Director, vec![2])));
+        assert_eq!(outbox.take(false, NOW), None);
+        assert_eq!(outbox.take(true, NOW), Some(Next::Frame(device("a"), chunk(0))));
     }
 
     #[test]
@@ -271,9 +309,9 @@ mod tests {
         assert_eq!(outbox.frames(&device("greedy"), many), 5);
         assert_eq!(outbox.frames(&device("greedy"), [chunk(0)]), 0, "what already waits is not queued again");
         outbox.frames(&device("modest"), [chunk(7)]);
-        assert_eq!(outbox.take(true), Some(Next::Frame(device("greedy"), chunk(0))));
-        assert_eq!(outbox.take(true), Some(Next::Frame(device("modest"), chunk(7))));
-        let rest = std::iter::from_fn(|| outbox.take(true)).count();
+        assert_eq!(outbox.take(true, NOW), Some(Next::Frame(device("greedy"), chunk(0))));
+        assert_eq!(outbox.take(true, NOW), Some(Next::Frame(device("modest"), chunk(7))));
+        let rest = std::iter::from_fn(|| outbox.take(true, NOW)).count();
         assert_eq!((rest, outbox.dropped(), outbox.has_frames()), (FRAMES_PER_DEVICE - 1, 5, false));
     }
 
@@ -282,8 +320,8 @@ mod tests {
         let outbox = Outbox::default();
         outbox.acknowledge(AckToken { connection: 1, packet: 7 });
         outbox.connected(true);
-        assert_eq!(outbox.take(true), Some(Next::Subscribe));
-        assert_eq!(outbox.take(true), None);
+        assert_eq!(outbox.take(true, NOW), Some(Next::Subscribe));
+        assert_eq!(outbox.take(true, NOW), None);
     }
 
     #[test]
@@ -291,11 +329,11 @@ mod tests {
         let outbox = Outbox::default();
         for (name, byte) in [("a", 1), ("b", 2), ("a", 3)] {
             outbox.control(&device(name), Down::Director, vec![byte]);
-            assert!(outbox.take(false).is_some());
+            assert!(outbox.take(false, NOW).is_some());
         }
         outbox.control(&device("b"), Down::Director, vec![4]);
         outbox.connected(false);
-        let sent: Vec<_> = std::iter::from_fn(|| outbox.take(false)).collect();
+        let sent: Vec<_> = std::iter::from_fn(|| outbox.take(false, NOW)).collect();
         assert_eq!(
             sent,
             [
@@ -305,7 +343,7 @@ mod tests {
             ]
         );
         outbox.connected(true);
-        assert_eq!(std::iter::from_fn(|| outbox.take(false)).collect::<Vec<_>>(), [Next::Subscribe]);
+        assert_eq!(std::iter::from_fn(|| outbox.take(false, NOW)).collect::<Vec<_>>(), [Next::Subscribe]);
     }
 
     #[test]

@@ -36,14 +36,30 @@ pub fn metadata(registry: &Registry, name: &str) -> Result<Response, Problem> {
 ///
 /// # Errors
 /// 404 when it is not released, 416 when the range lies outside.
-pub async fn target(registry: &Arc<Registry>, file_name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+pub fn target(registry: &Arc<Registry>, file_name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     let published = registry.published();
     let target = published.target(file_name).ok_or_else(|| {
         Problem::not_found(
             "no released file has this name\n  hint: it is <sha256>.<target path>, as the signed metadata says",
         )
     })?;
-    let (sha256, length) = (target.sha256, target.length);
+    Ok(file(registry, target.sha256, target.length, headers))
+}
+
+/// Returns a patch or a part of it by its SHA-256.
+///
+/// # Errors
+/// 404 when it was never made, 416 when the range lies outside.
+pub fn patch(registry: &Arc<Registry>, sha256: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    let digest = Digest::from_hex(sha256);
+    let found = digest.and_then(|digest| Some((digest, registry.patch(&digest)?)));
+    let (digest, length) =
+        found.ok_or_else(|| Problem::not_found("there is no such patch\n  hint: fetch the whole blob"))?;
+    Ok(file(registry, digest, length, headers))
+}
+
+/// Returns a file of the blob store or the part of it that the headers ask for.
+fn file(registry: &Arc<Registry>, sha256: Digest, length: u64, headers: &HeaderMap) -> Response {
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok()).map(|text| parse_range(text, length));
     let (status, start, end) = match range {
         None | Some(Range::Ignored) => (StatusCode::OK, 0, length),
@@ -56,7 +72,7 @@ pub async fn target(registry: &Arc<Registry>, file_name: &str, headers: &HeaderM
             );
             let mut response = problem.into_response();
             put(&mut response, header::CONTENT_RANGE, &format!("bytes */{length}"));
-            return Ok(response);
+            return response;
         }
     };
     let mut response =
@@ -70,7 +86,7 @@ pub async fn target(registry: &Arc<Registry>, file_name: &str, headers: &HeaderM
     if status == StatusCode::PARTIAL_CONTENT {
         put(&mut response, header::CONTENT_RANGE, &format!("bytes {start}-{}/{length}", end - 1));
     }
-    Ok(response)
+    response
 }
 
 fn put(response: &mut Response, name: header::HeaderName, value: &str) {

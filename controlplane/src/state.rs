@@ -218,6 +218,8 @@ impl AppState {
             directors: get(&d.directors),
             acks: get(&d.acks),
             frames: get(&l.frames),
+            broadcasts: get(&l.broadcasts),
+            frame_bytes: get(&l.frame_bytes),
             dropped: self.outbox.dropped(),
             log_lines: get(&d.log_lines),
             connections: get(&l.connections),

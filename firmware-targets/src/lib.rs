@@ -10,6 +10,6 @@ mod profile;
 
 pub use error::ProfileError;
 pub use profile::{
-    AgentBudget, Arch, DeviceProfile, EngineName, Inference, ModelBudget, Storage, StorageMedium, SwapPolicy, builtin,
-    builtin_names,
+    AgentBudget, Arch, DeviceProfile, EngineName, Inference, LedgerStore, ModelBudget, Provider, Storage,
+    StorageMedium, SwapPolicy, builtin, builtin_names,
 };

@@ -10,6 +10,8 @@ pub const CORES_MAX: u32 = 256;
 pub const THREADS_MAX: u32 = 64;
 /// Requests in flight: each holds its input rows in memory.
 pub const INFLIGHT_MAX: u32 = 4096;
+/// MiB of the log on disk: weeks of a busy device.
+pub const LOG_MAX_MIB: u32 = 256;
 /// MiB that the agent needs to run at all, with one small model.
 pub const AGENT_MIN_MIB: u32 = 16;
 /// MiB of RAM in one device (1 TiB).

@@ -90,6 +90,9 @@ pub struct ModelBudget {
     pub budget_mb: u32,
     /// Time of one inference, p95, milliseconds.
     pub budget_ms: u32,
+    /// Memory that it may take once loaded, MiB; when left out, see [`DeviceProfile::model_memory_mib`].
+    #[serde(default)]
+    pub memory_mib: Option<u32>,
 }
 
 /// The engines that the agent has.
@@ -118,6 +121,38 @@ impl fmt::Display for EngineName {
     }
 }
 
+/// What ONNX Runtime computes with; each must be in the library that is found, else the CPU does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// The CPU, ONNX Runtime's own code: always there.
+    Cpu,
+    /// The CPU, XNNPACK's code: for Arm.
+    Xnnpack,
+    /// Intel's CPUs, graphics and NPUs.
+    OpenVino,
+    /// NVIDIA's graphics.
+    Cuda,
+}
+
+impl Provider {
+    /// Returns the word used in profiles.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Xnnpack => "xnnpack",
+            Self::OpenVino => "openvino",
+            Self::Cuda => "cuda",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// How a new model takes over from the old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -134,6 +169,9 @@ pub enum SwapPolicy {
 pub struct Inference {
     /// Engines to use when a bundle allows several, best first.
     pub engines: Vec<EngineName>,
+    /// What ONNX Runtime computes with, best first; the CPU alone when left out.
+    #[serde(default)]
+    pub providers: Vec<Provider>,
     /// Inference threads.
     pub threads: u32,
     /// Requests that wait or run at the same time; more are refused with 429.
@@ -156,6 +194,16 @@ pub enum StorageMedium {
     Nand,
 }
 
+/// The stores that a ledger can lie in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LedgerStore {
+    /// sled: 20 MB of memory, many small commits.
+    Sled,
+    /// redb: little memory.
+    Redb,
+}
+
 /// Where the agent keeps its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,6 +212,10 @@ pub struct Storage {
     pub medium: StorageMedium,
     /// Space the agent may fill, MiB: two bundle slots and the ledger.
     pub free_mib: u32,
+    /// Store of the ledger.
+    pub ledger: LedgerStore,
+    /// The log on disk, MiB; the oldest lines are dropped first.
+    pub log_mib: u32,
 }
 
 /// Returns the profile of that name.
@@ -201,6 +253,16 @@ impl DeviceProfile {
     /// Returns whether the profile lets `engine` run.
     pub fn allows(&self, engine: EngineName) -> bool {
         self.inference.engines.contains(&engine)
+    }
+
+    /// Returns the memory that one loaded model may take, MiB: what the profile says, else all that the agent may take,
+    /// or half of it when an old and a new model are in memory together (swap by availability).
+    pub fn model_memory_mib(&self) -> u32 {
+        let shared = match self.inference.swap {
+            SwapPolicy::Availability => self.agent.memory_mib / 2,
+            SwapPolicy::Resource => self.agent.memory_mib,
+        };
+        self.model.memory_mib.unwrap_or(shared)
     }
 
     fn check(&self) -> Result<(), ProfileError> {
@@ -251,6 +313,13 @@ impl DeviceProfile {
                 "a model must fit into the agent's memory",
             );
         }
+        if !(1..=self.agent.memory_mib).contains(&self.model_memory_mib()) {
+            return fail(
+                "model.memory_mib",
+                format!("{} is not in 1..={} (agent.memory_mib)", self.model_memory_mib(), self.agent.memory_mib),
+                "a model must fit into the agent's memory; leave it out to share that between two models",
+            );
+        }
         if !(1..=limits::BUDGET_MAX_MS).contains(&self.model.budget_ms) {
             return fail(
                 "model.budget_ms",
@@ -260,6 +329,10 @@ impl DeviceProfile {
         }
         let engines = &self.inference.engines;
         let repeated = engines.iter().enumerate().any(|(i, e)| engines[..i].contains(e));
+        let providers = &self.inference.providers;
+        if providers.iter().enumerate().any(|(i, p)| providers[..i].contains(p)) {
+            return fail("inference.providers", "names one twice".into(), "list each provider once, best first");
+        }
         if engines.is_empty() || repeated {
             return fail(
                 "inference.engines",
@@ -279,6 +352,13 @@ impl DeviceProfile {
                 "inference.max_inflight",
                 format!("{} is not in 1..={}", self.inference.max_inflight, limits::INFLIGHT_MAX),
                 "64 suits most devices",
+            );
+        }
+        if !(1..=limits::LOG_MAX_MIB).contains(&self.storage.log_mib) {
+            return fail(
+                "storage.log_mib",
+                format!("{} is not in 1..={}", self.storage.log_mib, limits::LOG_MAX_MIB),
+                "8 suits most devices",
             );
         }
         if self.storage.free_mib < 2 * self.model.budget_mb {

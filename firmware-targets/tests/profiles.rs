@@ -17,6 +17,14 @@ fn every_builtin_profile_parses_and_carries_its_own_name() {
 }
 
 #[test]
+fn two_models_share_the_agent_s_memory_unless_the_profile_says_otherwise() {
+    let of = |from: &str, to: &str| DeviceProfile::parse(&GATEWAY.replacen(from, to, 1)).unwrap().model_memory_mib();
+    assert_eq!(of("", ""), 256);
+    assert_eq!(of("availability", "resource"), 512);
+    assert_eq!(of("budget_ms = 20", "budget_ms = 20\nmemory_mib = 100"), 100);
+}
+
+#[test]
 fn an_unknown_name_is_answered_with_the_known_ones() {
     let message = builtin("toaster").unwrap_err().to_string();
     assert!(message.contains("`toaster`") && message.contains("x86-gateway, rpi4-4g"), "{message}");
@@ -32,6 +40,8 @@ fn each_broken_value_is_refused_by_name_and_with_a_hint() {
         ("cpu_quota_percent = 200", "cpu_quota_percent = 401", "`agent.cpu_quota_percent`"),
         ("budget_mb = 128", "budget_mb = 513", "`model.budget_mb`"),
         ("budget_ms = 20", "budget_ms = 0", "`model.budget_ms`"),
+        ("budget_ms = 20", "budget_ms = 20\nmemory_mib = 513", "`model.memory_mib`"),
+        ("threads = 2", "threads = 2\nproviders = [\"cpu\", \"cpu\"]", "`inference.providers`"),
         ("[\"ort\", \"tract\"]", "[]", "`inference.engines`"),
         ("[\"ort\", \"tract\"]", "[\"tract\", \"tract\"]", "`inference.engines`"),
         ("threads = 2", "threads = 5", "`inference.threads`"),

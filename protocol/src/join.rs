@@ -32,6 +32,8 @@ pub const EXPIRED_RENEWABLE_DAYS: u64 = 90;
 pub const METADATA_PATH: &str = "/repo/metadata/";
 /// Prefix of image-repository targets on the plane's device address; `<sha256>.<target path>` follows.
 pub const TARGETS_PATH: &str = "/repo/targets/";
+/// Path of patches on the device address; the SHA-256 follows, 64 hexadecimal digits.
+pub const PATCHES_PATH: &str = "/repo/patches/";
 /// Bytes of an anchor document: two root files, one certificate, three addresses.
 pub const ANCHOR_MAX_BYTES: usize = 256 * 1024;
 /// Bytes of a token as text.

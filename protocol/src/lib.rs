@@ -16,4 +16,5 @@ pub mod signature;
 pub mod sketch;
 pub mod time;
 pub mod topic;
+pub mod transfer;
 pub mod trust;

@@ -12,8 +12,8 @@ pub const CBOR_MAX_ITEMS: usize = 65_536;
 pub const CHUNK_BYTES: u64 = 32 * 1024;
 /// Bytes of one chunk in blobs of [`LARGE_BLOB_BYTES`] and more.
 pub const CHUNK_LARGE_BYTES: u64 = 128 * 1024;
-/// Bytes from which a blob uses large chunks.
-pub const LARGE_BLOB_BYTES: u64 = 500 * 1024 * 1024;
+/// Bytes from which a blob uses large chunks: the digests of 1,200 chunks fit into a manifest, so of 150 MB.
+pub const LARGE_BLOB_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes of a manifest: it is one TUF target and one or two messages.
 pub const MANIFEST_MAX_BYTES: usize = 64 * 1024;
 /// Blobs in one bundle: variants, profile, golden vectors, card, provenance, signatures.
@@ -36,5 +36,23 @@ pub const EPOCHS_MAX: usize = 8;
 pub const TEXT_MAX_BYTES: usize = 1024;
 /// Log lines in one up/log message.
 pub const LOG_MAX_LINES: usize = 64;
+/// Bytes of all lines that one command collects: half of a message, with its frame.
+pub const DIAGNOSTICS_MAX_BYTES: usize = 96 * 1024;
+/// Lines that one command collects.
+pub const DIAGNOSTICS_MAX_LINES: usize = 2048;
+/// Seconds for which a command may be good: an operator waits for its answer.
+pub const COMMAND_LIFE_MAX_S: u64 = 24 * 3600;
 /// Labels of one device.
 pub const LABELS_MAX: usize = 32;
+/// Chunks of one blob: what [`BLOB_MAX_BYTES`] makes in even pieces, and as many more for cuts at tensors.
+pub const BLOB_MAX_CHUNKS: u64 = 32 * 1024;
+/// Data chunks of one stripe of parity: making up for lost ones takes 8 MiB of memory with chunks of [`CHUNK_BYTES`].
+pub const STRIPE_CHUNKS: u64 = 128;
+/// One parity chunk for so many data chunks: one lost message in twenty is made up for without asking.
+pub const PARITY_PART: u64 = 10;
+/// Chunks from which on a blob has parity: fewer are asked for as quickly.
+pub const PARITY_MIN_CHUNKS: u64 = 8;
+/// Bytes of a patch: its chunk digests travel with the assignment, 5.6 KB for as many.
+pub const PATCH_MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// Patches offered with one assignment: one for each variant that can change.
+pub const PATCH_OFFERS_MAX: usize = 8;

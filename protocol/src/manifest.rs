@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{BundleRef, Digest, Family};
 use crate::limits;
+use crate::transfer::{Cuts, PatchOffer, Stripes};
 
 /// The format this crate reads and writes.
 pub const SPEC: &str = "pinnace-manifest/1";
@@ -137,6 +138,39 @@ pub struct Variant {
     pub blob: String,
     /// Engines allowed to run it (`tract`, `ort`), by the linter's word; best first.
     pub engines: Vec<String>,
+    /// What it needs of a device; left out when that is nothing, so that older agents read the manifest.
+    #[serde(default, skip_serializing_if = "Requires::is_empty")]
+    pub requires: Requires,
+}
+
+/// What a variant needs of a device beyond the bundle's [`Compat`]; empty lists and 0 ask for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Requires {
+    /// Rust architecture names, one of which the device must have, e.g. `aarch64`.
+    pub arch: Vec<String>,
+    /// CPU features by Rust's names that the device's profile must have, all of them, e.g. `avx2`.
+    pub cpu_features: Vec<String>,
+    /// Memory that one model may take on the device, MiB.
+    pub memory_mib: u32,
+}
+
+impl Requires {
+    /// Returns whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.arch.is_empty() && self.cpu_features.is_empty() && self.memory_mib == 0
+    }
+    /// Returns the first thing that a device lacks, in words; none when the variant may run there.
+    pub fn lacking(&self, arch: &str, cpu_features: &[String], memory_mib: u32) -> Option<String> {
+        if !self.arch.is_empty() && !self.arch.iter().any(|a| a == arch) {
+            return Some(alloc::format!("one of {}, this device is {arch}", self.arch.join(", ")));
+        }
+        if let Some(feature) = self.cpu_features.iter().find(|f| !cpu_features.contains(f)) {
+            return Some(alloc::format!("the CPU feature {feature}, which the device profile does not promise"));
+        }
+        (self.memory_mib > memory_mib)
+            .then(|| alloc::format!("{} MiB for one model, the device profile gives {memory_mib}", self.memory_mib))
+    }
 }
 
 /// What a blob is for.
@@ -176,38 +210,83 @@ pub struct Blob {
     pub length: u64,
     /// SHA-256 of the whole.
     pub sha256: Digest,
-    /// Bytes of each chunk but the last.
+    /// Bytes of each chunk but the last; with `cuts` of the longest there may be.
     pub chunk: u64,
     /// SHA-256 of every chunk, 32 bytes each, one after the other, base64.
     pub chunks: String,
+    /// Length of every chunk ([`Cuts::to_text`]), when they are not equal pieces: models are cut at their tensors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cuts: Option<String>,
+    /// SHA-256 of every parity chunk ([`crate::transfer::Stripes`]), base64; none when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parity: Option<String>,
 }
 
 impl Blob {
-    /// Returns the blob's entry for `bytes`, cut into chunks.
+    /// Returns the blob's entry for `bytes`, cut into equal chunks, without parity.
     pub fn describe(name: &str, role: Role, bytes: &[u8]) -> Self {
         let length = bytes.len() as u64;
-        let chunk = if length >= limits::LARGE_BLOB_BYTES { limits::CHUNK_LARGE_BYTES } else { limits::CHUNK_BYTES };
-        let hashes: Vec<u8> = bytes.chunks(chunk as usize).flat_map(|c| Digest::of(c).0).collect();
-        Self { name: name.into(), role, length, sha256: Digest::of(bytes), chunk, chunks: BASE64.encode(hashes) }
+        Self::describe_cut(name, role, bytes, &Cuts::even(length, Self::chunk_for(length)))
+    }
+
+    /// Returns the blob's entry for `bytes`, cut as `cuts` says, whose chunks are at most [`Blob::chunk_for`] long and
+    /// together the whole; without parity.
+    pub fn describe_cut(name: &str, role: Role, bytes: &[u8], cuts: &Cuts) -> Self {
+        let length = bytes.len() as u64;
+        Self {
+            name: name.into(),
+            role,
+            length,
+            sha256: Digest::of(bytes),
+            chunk: Self::chunk_for(length),
+            chunks: BASE64.encode(cuts.pieces(bytes).flat_map(|c| Digest::of(c).0).collect::<Vec<u8>>()),
+            cuts: cuts.to_text(),
+            parity: None,
+        }
+    }
+
+    /// Returns the longest chunk of a blob of `length` bytes.
+    pub const fn chunk_for(length: u64) -> u64 {
+        if length >= limits::LARGE_BLOB_BYTES { limits::CHUNK_LARGE_BYTES } else { limits::CHUNK_BYTES }
+    }
+
+    /// Lists the parity chunks.
+    #[must_use]
+    pub fn with_parity<'a>(mut self, chunks: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let hashes: Vec<u8> = chunks.into_iter().flat_map(|c| Digest::of(c).0).collect();
+        self.parity = (!hashes.is_empty()).then(|| BASE64.encode(hashes));
+        self
+    }
+
+    /// Returns how the blob is cut; equal pieces when its list is damaged (see [`Manifest::parse`]).
+    pub fn layout(&self) -> Cuts {
+        let listed = self.cuts.as_ref().and_then(|text| Cuts::from_text(text, self.length, self.chunk));
+        listed.unwrap_or_else(|| Cuts::even(self.length, self.chunk))
+    }
+
+    /// Returns the stripes of its parity; with no parity chunks when it has none.
+    pub fn stripes(&self) -> Stripes {
+        Stripes::new(self.layout().count(), self.parity_digests().len() as u64)
+    }
+
+    /// Returns the digest of every parity chunk; empty when there are none.
+    pub fn parity_digests(&self) -> Vec<Digest> {
+        digests(self.parity.as_deref().unwrap_or_default())
     }
     /// Returns the blob's TUF target path: its digest, so that equal content is one target.
     pub fn target_path(&self) -> String {
         self.sha256.to_hex()
     }
-    /// Returns the number of chunks.
-    pub fn chunk_count(&self) -> u64 {
-        self.length.div_ceil(self.chunk.max(1))
-    }
-    /// Returns the length of chunk `index` in bytes, 0 past the end.
-    pub fn chunk_len(&self, index: u64) -> u64 {
-        let start = index.saturating_mul(self.chunk);
-        self.length.saturating_sub(start).min(self.chunk)
-    }
     /// Returns the digest of every chunk; empty when the list does not decode (see [`Manifest::parse`]).
     pub fn chunk_digests(&self) -> Vec<Digest> {
-        let raw = BASE64.decode(&self.chunks).unwrap_or_default();
-        raw.chunks_exact(32).filter_map(|c| c.try_into().ok().map(Digest)).collect()
+        digests(&self.chunks)
     }
+}
+
+/// Reads digests, one after the other, base64; empty when it is no base64.
+fn digests(text: &str) -> Vec<Digest> {
+    let raw = BASE64.decode(text).unwrap_or_default();
+    raw.chunks_exact(32).filter_map(|c| c.try_into().ok().map(Digest)).collect()
 }
 
 impl Manifest {
@@ -299,9 +378,25 @@ impl Manifest {
             if b.chunk != limits::CHUNK_BYTES && b.chunk != limits::CHUNK_LARGE_BYTES {
                 return bad("blobs.chunk", "not one of the two chunk sizes");
             }
+            let cuts = match &b.cuts {
+                None => Some(Cuts::even(b.length, b.chunk)),
+                Some(text) => Cuts::from_text(text, b.length, b.chunk),
+            };
+            let Some(cuts) = cuts else {
+                return bad("blobs.cuts", "does not divide the blob into chunks");
+            };
             let hashes = BASE64.decode(&b.chunks).map(|raw| raw.len() as u64);
-            if hashes != Ok(b.chunk_count() * 32) {
+            if hashes != Ok(cuts.count() * 32) {
                 return bad("blobs.chunks", "does not list one digest per chunk");
+            }
+            if let Some(text) = &b.parity {
+                let bytes = BASE64.decode(text).map_or(0, |raw| raw.len() as u64);
+                if bytes == 0 || !bytes.is_multiple_of(32) || bytes > cuts.count() * 32 {
+                    return bad(
+                        "blobs.parity",
+                        "does not list digests of at most as many parity chunks as there are chunks",
+                    );
+                }
             }
         }
         if self.variants.is_empty() {
@@ -351,6 +446,10 @@ pub struct AssignmentCustom {
     pub rollback: bool,
     /// What the candidate must prove.
     pub trial: TrialPolicy,
+    /// Short cuts from what the device has; at most [`limits::PATCH_OFFERS_MAX`]. Not part of the offline word: what a
+    /// patch makes is checked against the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<PatchOffer>,
 }
 
 /// What a candidate must prove on the device before it is called healthy.
@@ -404,8 +503,36 @@ mod tests {
                 classes: vec!["0".into(), "1".into()],
                 features: vec![Feature { name: "wind".into(), kind: FeatureKind::Numeric, unit: "m/s".into() }],
             },
-            variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["tract".into()] }],
+            variants: vec![Variant {
+                name: "fp32".into(),
+                blob: "model.onnx".into(),
+                engines: vec!["tract".into()],
+                requires: Default::default(),
+            }],
             blobs: vec![Blob::describe("model.onnx", Role::Model, &[7; 70_000])],
+        }
+    }
+
+    #[test]
+    fn a_variant_that_needs_nothing_says_nothing_and_others_name_what_is_lacking() {
+        let text = alloc::string::String::from_utf8(sample().to_bytes().unwrap()).unwrap();
+        assert!(!text.contains("requires"), "{text}");
+        let features = vec!["avx2".to_string()];
+        let needs = |arch: &[&str], cpu: &[&str], memory_mib| Requires {
+            arch: arch.iter().map(ToString::to_string).collect(),
+            cpu_features: cpu.iter().map(ToString::to_string).collect(),
+            memory_mib,
+        };
+        for (needs, lacking) in [
+            (needs(&[], &[], 0), None),
+            (needs(&["arm", "x86_64"], &["avx2"], 64), None),
+            (needs(&["arm"], &[], 0), Some("arm")),
+            (needs(&[], &["avx2", "avx512f"], 0), Some("avx512f")),
+            (needs(&[], &[], 65), Some("65 MiB")),
+        ] {
+            let found = needs.lacking("x86_64", &features, 64);
+            assert_eq!(found.is_some(), lacking.is_some(), "{found:?}");
+            assert!(found.unwrap_or_default().contains(lacking.unwrap_or_default()));
         }
     }
 
@@ -414,8 +541,8 @@ mod tests {
         let m = sample();
         let bytes = m.to_bytes().unwrap();
         assert_eq!(Manifest::parse(&bytes).unwrap(), m);
-        assert_eq!(m.blobs[0].chunk_count(), 3);
-        assert_eq!(m.blobs[0].chunk_len(2), 70_000 - 65_536);
+        assert_eq!(m.blobs[0].layout().count(), 3);
+        assert_eq!(m.blobs[0].layout().len(2), 70_000 - 65_536);
         assert_eq!(m.blobs[0].chunk_digests().len(), 3);
         assert_eq!(m.target_path(), "rain-v3.manifest.json");
     }

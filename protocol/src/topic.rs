@@ -1,15 +1,15 @@
 //! The whole MQTT topic scheme: every topic is written and read here and nowhere else.
 //!
 //! ```text
-//! pn/v1/<tenant>/d/<device>/up/{hello,report,window,want,log}    device -> plane
-//! pn/v1/<tenant>/d/<device>/down/{director,ack,chunk}            plane -> device (director retained)
-//! pn/v1/<tenant>/blob/<digest16>/c                               plane -> many
+//! pn/v1/<tenant>/d/<device>/up/{hello,report,window,want,log,done}    device -> plane
+//! pn/v1/<tenant>/d/<device>/down/{director,ack,chunk,command}         plane -> device (director retained)
+//! pn/v1/<tenant>/blob/<digest16>/c                                    plane -> many
 //! ```
 use alloc::format;
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DeviceId, TenantId};
+use crate::ids::{DeviceId, Digest, TenantId};
 
 /// The first two levels of every topic of this protocol version.
 pub const ROOT: &str = "pn/v1";
@@ -27,6 +27,8 @@ pub enum Up {
     Want,
     /// Log lines.
     Log,
+    /// How a command ended.
+    Done,
 }
 
 /// What a device receives.
@@ -38,11 +40,13 @@ pub enum Down {
     Ack,
     /// Metadata or a chunk of a blob.
     Chunk,
+    /// What an operator asks of it, signed.
+    Command,
 }
 
 impl Up {
     /// All kinds, in wire order.
-    pub const ALL: [Self; 5] = [Self::Hello, Self::Report, Self::Window, Self::Want, Self::Log];
+    pub const ALL: [Self; 6] = [Self::Hello, Self::Report, Self::Window, Self::Want, Self::Log, Self::Done];
     /// Returns the topic level.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,19 +55,21 @@ impl Up {
             Self::Window => "window",
             Self::Want => "want",
             Self::Log => "log",
+            Self::Done => "done",
         }
     }
 }
 
 impl Down {
     /// All kinds, in wire order.
-    pub const ALL: [Self; 3] = [Self::Director, Self::Ack, Self::Chunk];
+    pub const ALL: [Self; 4] = [Self::Director, Self::Ack, Self::Chunk, Self::Command];
     /// Returns the topic level.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Director => "director",
             Self::Ack => "ack",
             Self::Chunk => "chunk",
+            Self::Command => "command",
         }
     }
 }
@@ -75,6 +81,33 @@ pub enum Topic {
     Up(TenantId, DeviceId, Up),
     /// To a device.
     Down(TenantId, DeviceId, Down),
+    /// Chunks of a blob, to all who listen.
+    Blob(TenantId, BlobTopic),
+}
+
+/// The first half of a blob's digest: enough to tell topics apart, since what comes there is checked by its whole digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlobTopic([u8; 8]);
+
+impl BlobTopic {
+    /// Returns the topic level of a blob.
+    pub fn of(blob: &Digest) -> Self {
+        let mut half = [0; 8];
+        half.copy_from_slice(&blob.0[..8]);
+        Self(half)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut half = [0; 8];
+        hex::decode_to_slice(text, &mut half).ok()?;
+        // Upper-case digits would be a second topic for the same blob.
+        let one = Self(half);
+        (one.to_text() == text).then_some(one)
+    }
+
+    fn to_text(self) -> String {
+        crate::ids::hex_text(&self.0)
+    }
 }
 
 impl Topic {
@@ -83,6 +116,7 @@ impl Topic {
         match self {
             Self::Up(t, d, k) => format!("{ROOT}/{t}/d/{d}/up/{}", k.as_str()),
             Self::Down(t, d, k) => format!("{ROOT}/{t}/d/{d}/down/{}", k.as_str()),
+            Self::Blob(t, b) => format!("{ROOT}/{t}/blob/{}/c", b.to_text()),
         }
     }
 
@@ -90,8 +124,13 @@ impl Topic {
     pub fn parse(text: &str) -> Option<Self> {
         let mut levels = text.strip_prefix(ROOT)?.strip_prefix('/')?.split('/');
         let tenant = TenantId::parse(levels.next()?).ok()?;
-        if levels.next()? != "d" {
-            return None;
+        match levels.next()? {
+            "d" => {}
+            "blob" => {
+                let blob = BlobTopic::parse(levels.next()?)?;
+                return (levels.next()? == "c" && levels.next().is_none()).then_some(Self::Blob(tenant, blob));
+            }
+            _ => return None,
         }
         let device = DeviceId::parse(levels.next()?).ok()?;
         let (direction, kind) = (levels.next()?, levels.next()?);
@@ -131,7 +170,14 @@ mod tests {
             let topic = Topic::Down(t.clone(), d.clone(), k);
             assert_eq!(Topic::parse(&topic.to_text()), Some(topic));
         }
+        let topic = Topic::Blob(t, BlobTopic::of(&Digest::of(b"blob")));
+        assert_eq!(Topic::parse(&topic.to_text()), Some(topic));
         for bad in [
+            "pn/v1/acme/blob/00/c",
+            "pn/v1/acme/blob/00112233445566AA/c",
+            "pn/v1/acme/blob/00112233445566aa",
+            "pn/v1/acme/blob/00112233445566aa/c/x",
+            "pn/v1/acme/blob/00112233445566aa/d",
             "pn/v1/acme/d/+/up/hello",
             "pn/v1/acme/d/x/up/hello/y",
             "pn/v2/acme/d/x/up/hello",

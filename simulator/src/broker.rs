@@ -1,7 +1,8 @@
 //! The broker: sessions, at-least-once delivery, one retained message a device; lossy, and hostile when the plan says.
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use pinnace_protocol::ids::Digest;
 use pinnace_protocol::topic::{Down, Up};
 
 use crate::coverage::Mark;
@@ -23,6 +24,8 @@ struct Session {
     /// A hostile broker withholds new orders.
     frozen: bool,
     retained: Option<Arc<[u8]>>,
+    /// Blobs whose topics it has subscribed to, on this connection.
+    listening: BTreeSet<Digest>,
     /// Old director messages, for replays.
     memory: VecDeque<Arc<[u8]>>,
 }
@@ -67,6 +70,12 @@ impl Broker {
     /// Ends a device's connection; its session stays.
     pub fn disconnect(&mut self, device: usize) {
         self.sessions[device].connected = false;
+        self.sessions[device].listening.clear();
+    }
+
+    /// A device subscribes to the topics of these blobs and of no others.
+    pub fn listen(&mut self, device: usize, blobs: &[Digest]) {
+        self.sessions[device].listening = blobs.iter().copied().collect();
     }
 
     /// Lets frames pass or not.
@@ -94,6 +103,7 @@ impl Broker {
         self.up = false;
         for session in &mut self.sessions {
             session.connected = false;
+            session.listening.clear();
             if sessions_lost {
                 session.retained = None;
             }
@@ -154,6 +164,18 @@ fn flip(payload: &[u8], rng: &mut Rng) -> Arc<[u8]> {
 }
 
 impl Env {
+    /// Returns the bytes as a hostile mirror serves them.
+    pub fn lie(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        if !self.broker.rng.chance(self.broker.hostile_permille) {
+            return bytes;
+        }
+        self.counts.tampered += 1;
+        match self.broker.rng.below(2) {
+            0 => flip(&bytes, &mut self.broker.rng).to_vec(),
+            _ => bytes[..self.broker.rng.index(bytes.len())].to_vec(),
+        }
+    }
+
     /// A device publishes; what its connection does not carry is lost.
     pub fn publish_up(&mut self, device: usize, kind: Up, payload: Vec<u8>) {
         self.counts.messages += 1;
@@ -218,6 +240,23 @@ impl Env {
         // An agent's session is clean: nothing but the retained message waits for a device that is away.
         if session.connected {
             self.carry_down(device, kind, &payload);
+        }
+    }
+
+    /// The plane publishes to all who listen to a blob.
+    pub fn publish_blob(&mut self, blob: &Digest, payload: Vec<u8>) {
+        self.counts.messages += 1;
+        self.counts.broadcasts += 1;
+        self.story.bytes(&payload);
+        if !self.broker.up {
+            return;
+        }
+        let payload: Arc<[u8]> = payload.into();
+        for device in 0..self.broker.sessions.len() {
+            let session = &self.broker.sessions[device];
+            if session.connected && session.listening.contains(blob) {
+                self.carry_down(device, Down::Chunk, &payload);
+            }
         }
     }
 

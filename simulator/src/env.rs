@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use pinnace_agent_core::{FetchError, HttpId, Job, LoadRole, SlotName, SlotPlan};
+use pinnace_agent_core::{FetchError, HttpId, Job, LoadRole, ParityChunk, SlotName, SlotPlan};
 use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
 use pinnace_protocol::topic::{Down, Up};
 use serde::Serialize;
@@ -53,6 +53,10 @@ pub enum Order {
     Scan(Job, SlotName),
     /// Write a chunk: blob, offset, bytes.
     Write(Job, SlotName, Digest, u64, Vec<u8>),
+    /// Make a blob of an old one: where to, of which, how.
+    Patch(Job, (SlotName, Digest), (SlotName, Digest), Vec<u8>),
+    /// Make missing chunks of parity: slot, blob, stripe.
+    Restore(Job, SlotName, Digest, u64, Vec<ParityChunk>),
     /// Make durable.
     Seal(Job, SlotName),
     /// Verify and load.
@@ -101,6 +105,8 @@ pub enum Event {
     PlaneTurn(u32),
     /// A deadline of the steward; of the plane's process `.0`.
     PlaneTick(u32),
+    /// What is published to all is due.
+    PlaneBroadcast(u32),
     /// The plane's fuse blows if it has not yet; of its process `.0`.
     PlaneFuse(u32),
     /// The plane starts.
@@ -132,6 +138,7 @@ impl Event {
             Self::Up(packet) => (8 + packet.kind as u64, packet.device),
             Self::PlaneTurn(_) => (32, 0),
             Self::PlaneTick(_) => (33, 0),
+            Self::PlaneBroadcast(_) => (43, 0),
             Self::PlaneFuse(_) => (34, 0),
             Self::PlaneBoot => (35, 0),
             Self::BrokerUp => (36, 0),
@@ -170,6 +177,14 @@ pub struct Counts {
     pub crashes: u64,
     /// Messages published.
     pub messages: u64,
+    /// Of them to all who listen.
+    pub broadcasts: u64,
+    /// Of them chunks for one device alone.
+    pub chunks_alone: u64,
+    /// Blobs made of an old one.
+    pub patched: u64,
+    /// Stripes made whole of parity.
+    pub restored: u64,
     /// Messages lost on the way.
     pub lost: u64,
     /// Messages delivered twice.
@@ -192,6 +207,10 @@ impl Counts {
         self.power_cuts += other.power_cuts;
         self.crashes += other.crashes;
         self.messages += other.messages;
+        self.broadcasts += other.broadcasts;
+        self.chunks_alone += other.chunks_alone;
+        self.patched += other.patched;
+        self.restored += other.restored;
         self.lost += other.lost;
         self.doubled += other.doubled;
         self.tampered += other.tampered;
@@ -222,6 +241,10 @@ pub struct Env {
     pub world: World,
     /// Bytes of each version's model.
     pub sizes: BTreeMap<u64, u64>,
+    /// Whether the plane offers patches.
+    pub patches: bool,
+    /// Chunks of each model, when they are more than usual.
+    pub chunks: Option<u32>,
     /// Bytes that many devices hold.
     pub library: Library,
     /// Rows that devices see instead of the world's.
@@ -282,6 +305,8 @@ impl Env {
             plant,
             world: plan.world,
             sizes: plan.model_bytes.clone(),
+            patches: plan.patches,
+            chunks: plan.chunks,
             library: Library::default(),
             table: None,
             cohorts: plan.cohorts.clone(),

@@ -236,14 +236,20 @@ fn event_words(event: &Event<'_>) -> String {
                 format!("document {name} came, {} bytes", bytes.len())
             }
             Ok(Frame { body: FrameBody::Meta { name, bytes: None } }) => format!("there is no document {name}"),
+            Ok(Frame { body: FrameBody::RoundOver { blob } }) => format!("the round of blob {} is over", blob.short()),
             Ok(Frame { body: FrameBody::Chunk { blob, index, bytes } }) => {
                 format!("chunk {index} of blob {} came, {} bytes", blob.short(), bytes.len())
             }
             Err(_) => format!("{} bytes came that are no frame", payload.len()),
         },
+        Event::Message { kind: Down::Command, payload } => format!("a command came, {} bytes", payload.len()),
         Event::HttpDone { id, result: Ok(bytes) } => format!("request {} gave {} bytes", id.0, bytes.len()),
         Event::HttpDone { id, result: Err(e) } => format!("request {} failed: {e:?}", id.0),
         Event::SlotPrepared { .. } => "the slot has room".into(),
+        Event::SlotFilled { result: Ok(present), .. } => {
+            format!("{} chunks were made of what is there", present.len())
+        }
+        Event::SlotFilled { result: Err(why), .. } => format!("no chunks could be made: {why}"),
         Event::SlotScanned { present, .. } => format!("the slot was scanned: {} chunks are there", present.len()),
         Event::SlotSealed { .. } => "the slot is durable".into(),
         Event::SlotFailed { error, .. } => format!("slot work failed: {error:?}"),
@@ -258,6 +264,10 @@ fn event_words(event: &Event<'_>) -> String {
         Event::LocalRevert => "somebody on the device takes the newest model back".into(),
         Event::Stopping => "the process will end".into(),
         Event::Tick => "time passed".into(),
+        Event::Surroundings { conditions, .. } => format!("around it: {conditions:?}"),
+        Event::Veto { seconds, reason } => format!("an application asks to wait {seconds} s: {reason}"),
+        Event::CommandEnded { number, result: Ok((text, _)) } => format!("command {number} is done: {text}"),
+        Event::CommandEnded { number, result: Err(why) } => format!("command {number} is not done: {why:?}"),
     }
 }
 
@@ -313,13 +323,31 @@ fn effect_words(effect: &Effect) -> String {
         Effect::Publish(UpMessage::Window(w)) => format!("publishes window {} of {} rows", w.seq, w.rows),
         Effect::Publish(UpMessage::Want(want)) => match &want.body {
             WantBody::Meta { name } => format!("wants document {name}"),
+            WantBody::Missing { blob, missing } => format!("misses {} chunks of blob {}", missing.len(), blob.short()),
             WantBody::Chunks { blob, indices } => format!("wants {} chunks of blob {}", indices.len(), blob.short()),
         },
+        Effect::Publish(UpMessage::Done(done)) => {
+            format!(
+                "says that command {} ({}) is {}: {}",
+                done.number,
+                done.kind.as_str(),
+                done.outcome.as_str(),
+                done.text
+            )
+        }
+        Effect::Command { number, kind } => format!("carries out command {number}: {}", kind.as_str()),
         Effect::HttpGet { id, path, .. } => format!("asks by HTTP for {path} (request {})", id.0),
         Effect::Prepare { slot, plan, .. } => format!("prepares slot {slot} for {} blobs", plan.blobs.len()),
         Effect::Scan { slot, .. } => format!("scans slot {slot}"),
         Effect::WriteChunk { slot, blob, index, .. } => {
             format!("writes chunk {index} of blob {} to slot {slot}", blob.short())
+        }
+        Effect::Listen { blobs } => format!("listens to {} blobs", blobs.len()),
+        Effect::Patch { slot, blob, base, .. } => {
+            format!("makes blob {} in slot {slot} of what slot {base} holds", blob.short())
+        }
+        Effect::Restore { slot, blob, stripe, .. } => {
+            format!("makes stripe {stripe} of blob {} in slot {slot} whole", blob.short())
         }
         Effect::Seal { slot, .. } => format!("seals slot {slot}"),
         Effect::Load { slot, role, .. } => format!("loads slot {slot} as {role:?}"),

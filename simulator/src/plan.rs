@@ -73,6 +73,12 @@ pub struct Plan {
     /// Messages that may wait at the broker for the plane.
     #[serde(default = "usual_queue", skip_serializing_if = "is_usual_queue")]
     pub plane_queue: usize,
+    /// Whether the plane offers patches.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub patches: bool,
+    /// Chunks of each model, when they are more than usual: many chunks without many bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunks: Option<u32>,
     /// Devices that are alike; none when all are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cohorts: Vec<Cohort>,
@@ -116,6 +122,7 @@ impl Plan {
         let wishes = draw_wishes(&mut rng, profile, chaos_ms);
         let fates = draw_fates(&mut rng, profile, devices, &wishes);
         let model_bytes = wishes.iter().map(|wish| (wish.version, draw_size(&mut rng, devices))).collect();
+        let mut cuts = Rng::stream(seed, "cuts");
         let mut faults = Rng::stream(seed, "faults");
         let base = if profile.is_quiet() { Quality::CALM } else { Quality::draw(&mut faults) };
         Self {
@@ -131,6 +138,9 @@ impl Plan {
             hostile_permille: if profile == Profile::Hostile { [5, 30, 100][faults.index(3)] } else { 0 },
             faults: faults::draw(profile, &mut faults, devices, chaos_ms),
             plane_queue: draw_queue(seed, profile, devices),
+            patches: Rng::stream(seed, "patches").chance(500),
+            // So many that they are published to all, and have parity.
+            chunks: if cuts.chance(150) { Some(cuts.between(8, 40) as u32) } else { None },
             cohorts: Vec::new(),
             hands: None,
         }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use pinnace_protocol::ids::{BundleRef, Digest, Family};
 use pinnace_protocol::manifest::{Blob, Compat, Feature, FeatureKind, Manifest, Role, SPEC, Signature, Task, Variant};
 use pinnace_protocol::sketch::{Column, Profile, ProfileBuilder};
+use pinnace_protocol::transfer::parity::encode;
+use pinnace_protocol::transfer::{Cuts, PatchOffer, Stripes};
 use pinnace_protocol::trust::author::{publish, sign};
 use pinnace_protocol::trust::metadata::ROOT;
 use pinnace_protocol::trust::names::{metadata_name, target_name};
@@ -14,6 +16,7 @@ use pinnace_trainer::release::{Current, Signers, release};
 
 use crate::rng::Rng;
 use crate::signatures::Online;
+use crate::slots::patch_bytes;
 use crate::workload::{SEASON_MS, World, sky};
 
 /// The one family that is rolled out.
@@ -64,6 +67,10 @@ pub struct Repo {
     /// Targets by file name.
     targets: BTreeMap<String, Vec<u8>>,
     releases: BTreeMap<u64, Release>,
+    /// Chunks of large models, with the parity behind them.
+    chunks: BTreeMap<Digest, (Blob, Vec<Vec<u8>>)>,
+    /// Patches that were offered, by their digest.
+    patches: BTreeMap<Digest, Vec<u8>>,
     top: Vec<u8>,
     family: Option<Vec<u8>>,
     last: Option<(Snapshot, Timestamp)>,
@@ -119,6 +126,8 @@ impl Repo {
             metadata: BTreeMap::new(),
             targets: BTreeMap::new(),
             releases: BTreeMap::new(),
+            chunks: BTreeMap::new(),
+            patches: BTreeMap::new(),
             top: signed(&Targets::new(1, now_s + 10 * YEAR_S), &[10]),
             family: None,
             last: None,
@@ -187,10 +196,10 @@ impl Repo {
     }
 
     /// Trains, signs and publishes a version.
-    pub fn release(&mut self, version: u64, model_bytes: u64, now_s: u64) {
+    pub fn release(&mut self, version: u64, model_bytes: u64, chunks: Option<u32>, now_s: u64) {
         let bundle = match self.real.get(&version) {
             Some(real) => rename(real, version, now_s),
-            None => train(version, model_bytes, now_s, &self.world, &mut self.rng),
+            None => train(version, (model_bytes, chunks), now_s, &self.world, &mut self.rng),
         };
         let current = Current { targets: self.top.clone(), family: self.family.clone() };
         let (targets, trainer, approver) = (key(10), key(40), key(41));
@@ -210,6 +219,10 @@ impl Repo {
         self.targets.insert(target_name(&path, Some(&digest.0)), done.manifest.clone());
         for (blob, content) in bundle.manifest.blobs.iter().zip(&bundle.contents) {
             self.targets.insert(target_name(&blob.target_path(), Some(&blob.sha256.0)), content.clone());
+            let cuts = blob.layout();
+            let mut chunks: Vec<Vec<u8>> = cuts.pieces(content).map(<[u8]>::to_vec).collect();
+            chunks.extend(parity(&cuts, &blob.stripes(), content));
+            self.chunks.insert(blob.sha256, (blob.clone(), chunks));
         }
         self.releases.insert(version, Release { bundle, manifest: done.manifest, digest, target });
         self.publish(now_s);
@@ -245,6 +258,26 @@ impl Repo {
         self.targets.get(name).map(Vec::as_slice)
     }
 
+    /// Returns a blob's entry, and its chunks with the parity behind them.
+    pub fn chunks(&self, blob: &Digest) -> Option<&(Blob, Vec<Vec<u8>>)> {
+        self.chunks.get(blob)
+    }
+
+    /// Offers a patch between the models of two releases; none when they have the same.
+    pub fn offer(&mut self, base: &Digest, target: &Digest) -> Option<PatchOffer> {
+        let model = |digest: &Digest| Some(self.by_digest(digest)?.bundle.manifest.blob(Role::Model)?.sha256);
+        let (from, to) = (model(base)?, model(target)?);
+        let patch = patch_bytes(&from, &to);
+        let offer = PatchOffer::describe(*base, from, to, &patch);
+        self.patches.insert(offer.sha256, patch);
+        (from != to).then_some(offer)
+    }
+
+    /// Returns a patch that was offered.
+    pub fn patch(&self, digest: &Digest) -> Option<&[u8]> {
+        self.patches.get(digest).map(Vec::as_slice)
+    }
+
     /// Returns a blob's bytes by its digest.
     pub fn blob(&self, digest: &Digest) -> Option<&[u8]> {
         self.target(&target_name(&digest.to_hex(), Some(&digest.0)))
@@ -265,8 +298,33 @@ fn rename(real: &Bundle, version: u64, now_s: u64) -> Bundle {
     bundle
 }
 
+/// Describes a file, with parity when it has many chunks.
+fn describe(name: &str, role: Role, bytes: &[u8], chunks: Option<u32>) -> Blob {
+    let blob = match chunks.filter(|_| role == Role::Model) {
+        Some(chunks) => {
+            let even = Cuts::even(bytes.len() as u64, (bytes.len() as u64).div_ceil(chunks.into()));
+            let lengths: Vec<u32> = (0..even.count()).map(|index| even.len(index) as u32).collect();
+            Blob::describe_cut(name, role, bytes, &Cuts::listed(&lengths))
+        }
+        None => Blob::describe(name, role, bytes),
+    };
+    let cuts = blob.layout();
+    let made = parity(&cuts, &Stripes::new(cuts.count(), Stripes::parity_for(cuts.count())), bytes);
+    blob.with_parity(made.iter().map(Vec::as_slice))
+}
+
+/// Returns the parity chunks of a file in their order.
+fn parity(cuts: &Cuts, stripes: &Stripes, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut made = BTreeMap::new();
+    for stripe in 0..stripes.count() {
+        let read = |index: u64| cuts.pieces(bytes).nth(index as usize).map(<[u8]>::to_vec);
+        made.extend(stripes.parity(stripe).zip(encode(cuts, stripes, stripe, read).expect(SOUND)));
+    }
+    made.into_values().collect()
+}
+
 /// Makes a bundle: a model of random bytes (the engine is a stub), a real reference profile, a card.
-fn train(version: u64, size: u64, now_s: u64, world: &World, rng: &mut Rng) -> Bundle {
+fn train(version: u64, (size, chunks): (u64, Option<u32>), now_s: u64, world: &World, rng: &mut Rng) -> Bundle {
     let mut model: Vec<u8> = (0..size.div_ceil(8)).flat_map(|_| rng.bits().to_le_bytes()).collect();
     model.truncate(size as usize);
     let profile = reference(world, rng);
@@ -292,8 +350,13 @@ fn train(version: u64, size: u64, now_s: u64, world: &World, rng: &mut Rng) -> B
             classes: vec!["dry".into(), "rain".into()],
             features: vec![feature("wind", FeatureKind::Numeric), feature("sky", FeatureKind::Categorical(skies))],
         },
-        variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["stub".into()] }],
-        blobs: files.iter().map(|(name, role, bytes)| Blob::describe(name, *role, bytes)).collect(),
+        variants: vec![Variant {
+            name: "fp32".into(),
+            blob: "model.onnx".into(),
+            engines: vec!["stub".into()],
+            requires: Default::default(),
+        }],
+        blobs: files.iter().map(|(name, role, bytes)| describe(name, *role, bytes, chunks)).collect(),
     };
     Bundle { manifest, contents: files.into_iter().map(|(_, _, bytes)| bytes).collect() }
 }

@@ -102,6 +102,8 @@ impl Shrink<'_> {
         self.attempt(|case| case.plan.base = Quality::CALM);
         self.attempt(|case| case.plan.storm = Quality::CALM);
         self.attempt(|case| case.plan.hostile_permille = 0);
+        self.attempt(|case| case.plan.patches = false);
+        self.attempt(|case| case.plan.chunks = None);
         self.attempt(|case| case.plan.world.season_tenths = 0);
         self.attempt(|case| case.plan.world.shift = None);
         self.attempt(|case| case.plan.model_bytes.values_mut().for_each(|bytes| *bytes = 300));

@@ -2,10 +2,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use pinnace_agent_core::{SlotName, SlotPlan};
+use pinnace_agent_core::{ParityChunk, SlotName, SlotPlan};
 use pinnace_protocol::ids::Digest;
-use pinnace_protocol::manifest::Manifest;
+use pinnace_protocol::manifest::{Blob, Manifest};
 use pinnace_protocol::sketch::{Layout, Profile};
+use pinnace_protocol::transfer::parity;
 use pinnace_protocol::trust::{Released, VerifiedBundle};
 
 use crate::images::{Images, Survival};
@@ -135,6 +136,11 @@ pub struct Folder {
     unsynced: BTreeSet<(Digest, usize, usize)>,
 }
 
+/// Returns the patch from one blob to another of this world: their digests.
+pub fn patch_bytes(from: &Digest, to: &Digest) -> Vec<u8> {
+    [from.0, to.0].concat()
+}
+
 #[derive(Debug, Default)]
 struct Slot {
     part: Option<Folder>,
@@ -160,19 +166,107 @@ impl Slots {
         }
     }
 
-    /// Returns the chunks that are whole, by hashing every one.
+    /// Returns the chunks that are whole, by hashing every one; before, those that another slot holds are copied.
     ///
     /// # Errors
     /// A text when there is no such folder.
-    pub fn scan(&self, name: SlotName, library: &mut Library) -> Result<Vec<(Digest, u64)>, String> {
+    pub fn scan(&mut self, name: SlotName, library: &mut Library) -> Result<Vec<(Digest, u64)>, String> {
         let part = self.0.get(&name).and_then(|slot| slot.part.as_ref()).ok_or("there is nothing to scan")?;
         let manifest = library.manifest(&part.manifest)?;
-        let mut present = Vec::new();
+        let (mut present, mut missing) = (Vec::new(), Vec::new());
         for blob in &manifest.blobs {
             let Some(file) = part.blobs.get(&blob.sha256) else { continue };
-            let chunks = file.chunks(blob.chunk as usize).zip(blob.chunk_digests()).enumerate();
-            let whole = chunks.filter(|(_, (piece, digest))| library.is(digest, piece));
-            present.extend(whole.map(|(index, _)| (blob.sha256, index as u64)));
+            let cuts = blob.layout();
+            for ((piece, digest), index) in cuts.pieces(file).zip(blob.chunk_digests()).zip(0..) {
+                if library.is(&digest, piece) {
+                    present.push((blob.sha256, index));
+                } else if let Some((offset, _)) = cuts.range(index) {
+                    missing.push((blob.sha256, index, offset, digest));
+                }
+            }
+        }
+        for (blob, index, offset, digest) in missing {
+            if let Some(bytes) = self.elsewhere(name, &digest, library) {
+                self.write(name, blob, offset, &bytes)?;
+                present.push((blob, index));
+            }
+        }
+        Ok(present)
+    }
+
+    /// Returns a chunk that another sealed slot holds and that is sound there.
+    fn elsewhere(&self, name: SlotName, digest: &Digest, library: &mut Library) -> Option<Vec<u8>> {
+        for folder in self.0.iter().filter(|(other, _)| **other != name).filter_map(|(_, slot)| slot.sealed.as_ref()) {
+            let Ok(manifest) = library.manifest(&folder.manifest) else { continue };
+            for blob in &manifest.blobs {
+                let Some(index) = blob.chunk_digests().iter().position(|d| d == digest) else { continue };
+                let (cuts, file) = (blob.layout(), folder.blobs.get(&blob.sha256));
+                let piece = file.and_then(|file| cuts.pieces(file).nth(index));
+                if let Some(piece) = piece.filter(|piece| library.is(digest, piece)) {
+                    return Some(piece.to_vec());
+                }
+            }
+        }
+        None
+    }
+
+    fn planned(&self, name: SlotName, digest: &Digest, library: &mut Library) -> Result<Blob, String> {
+        let part = self.0.get(&name).and_then(|slot| slot.part.as_ref()).ok_or("there is no part to write to")?;
+        let manifest = library.manifest(&part.manifest)?;
+        manifest.blobs.iter().find(|b| b.sha256 == *digest).cloned().ok_or_else(|| "there is no such blob".into())
+    }
+
+    /// Makes `blob` of an old one: here a patch is [`patch_bytes`], and `made` what the trainer made.
+    ///
+    /// # Errors
+    /// A text when the patch does not fit; nothing is written then.
+    pub fn patch(
+        &mut self,
+        (name, blob): (SlotName, &Digest),
+        (base, from): (SlotName, &Digest),
+        patch: &[u8],
+        made: Option<&[u8]>,
+        library: &mut Library,
+    ) -> Result<Vec<(Digest, u64)>, String> {
+        let to = self.planned(name, blob, library)?;
+        let old = self.sealed(base).and_then(|folder| folder.blobs.get(from)).ok_or("the old blob is not here")?;
+        if patch != patch_bytes(from, blob) || !library.is(from, old) {
+            return Err("the patch makes something else".into());
+        }
+        let made = made.filter(|made| library.is(blob, made)).ok_or("the patch makes nothing")?;
+        self.write(name, *blob, 0, made)?;
+        Ok((0..to.layout().count()).map(|index| (*blob, index)).collect())
+    }
+
+    /// Makes the missing chunks of a stripe of the others and of parity.
+    ///
+    /// # Errors
+    /// A text when there are too few.
+    pub fn restore(
+        &mut self,
+        name: SlotName,
+        digest: &Digest,
+        stripe: u64,
+        chunks: &[ParityChunk],
+        library: &mut Library,
+    ) -> Result<Vec<(Digest, u64)>, String> {
+        let blob = self.planned(name, digest, library)?;
+        let part = self.0.get(&name).and_then(|slot| slot.part.as_ref()).ok_or("there is no part to write to")?;
+        let file = part.blobs.get(digest).ok_or("there is no such blob")?;
+        let (cuts, digests) = (blob.layout(), blob.chunk_digests());
+        let read = |index: u64| {
+            if index >= cuts.count() {
+                return chunks.iter().find(|p| p.index == index).map(|p| p.bytes.clone());
+            }
+            let piece = cuts.pieces(file).nth(index as usize)?;
+            library.is(&digests[index as usize], piece).then(|| piece.to_vec())
+        };
+        let made = parity::restore(&cuts, &blob.stripes(), stripe, read).map_err(|e| e.to_string())?;
+        let mut present = Vec::new();
+        for (index, bytes) in made {
+            let offset = cuts.range(index).map_or(0, |(offset, _)| offset);
+            self.write(name, *digest, offset, &bytes)?;
+            present.push((*digest, index));
         }
         Ok(present)
     }

@@ -3,10 +3,11 @@
 //! The thief can sign timestamps, snapshots and director messages. It cannot sign a root, nor what a family releases.
 use std::collections::BTreeMap;
 
-use pinnace_protocol::ids::BundleRef;
+use pinnace_protocol::ids::{BundleRef, Digest};
 use pinnace_protocol::manifest::{AssignmentCustom, TrialPolicy, target_path};
 use pinnace_protocol::message::Hello;
 use pinnace_protocol::topic::Down;
+use pinnace_protocol::transfer::PatchOffer;
 use pinnace_protocol::trust::TargetFile;
 use pinnace_protocol::trust::author::{DirectorOrder, direct};
 use pinnace_protocol::trust::released::{FIELD_HARDWARE, FIELD_MODEL, FIELD_RELEASE, FIELD_RUNTIME};
@@ -184,6 +185,8 @@ fn custom(bundle: &BundleRef, generation: u64, rollback: bool, signed: &Value) -
         rollout: None,
         rollback,
         trial: TrialPolicy::default(),
+        // One that nobody has.
+        patches: vec![PatchOffer::describe(Digest::of(b"any"), Digest::of(b"old"), Digest::of(b"new"), b"patch")],
     };
     // A struct of strings and numbers always serialises.
     let mut custom = serde_json::to_value(&custom).unwrap_or_default();

@@ -124,6 +124,7 @@ impl World {
             Event::Up(packet) => self.plane.receive(env, packet),
             Event::PlaneTurn(life) => self.plane.turn(env, life),
             Event::PlaneTick(life) => self.plane.tick(env, life),
+            Event::PlaneBroadcast(life) => self.plane.broadcast(env, life),
             Event::PlaneFuse(life) => self.plane.fuse(env, life),
             Event::PlaneBoot => self.plane.boot(env),
             Event::BrokerUp => env.broker_up(),

@@ -192,7 +192,7 @@ impl Plane {
             UpMessage::Report(message) => self.take(ms, Event::Report { device, message }),
             UpMessage::Window(message) => self.take(ms, Event::Window { device, message }),
             // Answered by the shell.
-            UpMessage::Want(_) => {}
+            UpMessage::Want(_) | UpMessage::Done(_) => {}
         }
     }
 

@@ -2,7 +2,8 @@
 """Holds what we write against programs that others wrote: python-tuf, ONNX Runtime, the ONNX checker, and the tools
 that third parties check a bundle with (model-signing, securesystemslib, CycloneDX).
 
-usage: check_all.py TARGET_DIR        (TARGET_DIR/pinnace, TARGET_DIR/examples/{tuf_repo,train_csv,judge})
+usage: check_all.py TARGET_DIR        (TARGET_DIR/pinnace, TARGET_DIR/examples/{tuf_repo,train_csv,judge,onnx_worker,
+                                       operators_agree,operators_speed})
 
 One line per check; exits 1 when one of them fails.
 """
@@ -18,8 +19,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import onnx
+import onnxruntime
 from tuf.ngclient import Updater
 
+from onnx_engines import model_files
 from tuf_accepts import target_paths
 
 HERE = Path(__file__).resolve().parent
@@ -28,6 +32,8 @@ WEATHER = ROOT / "cli" / "data" / "weather_bellevue.csv"
 START_LIMIT_S = 120
 DIFFERENTIAL_MUTATIONS = 1000
 TRAIN_ROWS = "0..3000"
+# What a forest at one row may take of ONNX Runtime's time; measured in the same run.
+FOREST_LIMIT = 1.2
 
 
 def run(*words: object) -> str:
@@ -169,6 +175,63 @@ def differential(target: Path, _: Path) -> str:
     return last_line(run(sys.executable, HERE / "tuf_differential.py", target, DIFFERENTIAL_MUTATIONS))
 
 
+def operators(target: Path, _: Path) -> str:
+    """tract with our operators answers as ONNX Runtime does, on a hundred exports and three hundred single operators."""
+    return last_line(run(sys.executable, HERE / "operators_agree.py", target))
+
+
+def operators_speed(target: Path, _: Path) -> str:
+    """Our forests are not slower than ONNX Runtime's."""
+    return "; ".join(run(sys.executable, HERE / "operators_speed.py", target, FOREST_LIMIT).splitlines())
+
+
+def onnx_engines(target: Path, _: Path) -> str:
+    """Both engines pass the backend tests of ONNX that they are known to pass; models of others give the same numbers."""
+    return last_line(run(sys.executable, HERE / "onnx_engines.py", target))
+
+
+def bundle_lint(target: Path, work: Path) -> str:
+    """The linter runs every engine, writes down which answered, refuses wrong vectors; its clean copies are sound."""
+    pinnace = target / "pinnace"
+    trained = train(target, work, 1, "logistic")
+    engines = json.loads((trained / "manifest.json").read_bytes())["variants"][0]["engines"]
+    said = json.loads(run(pinnace, "bundle", "lint", trained, "-o", "json", "--ort", ort_library()))
+    if engines != ["tract", "ort"] or [e["answers"] for e in said["engines"]] != [True, True]:
+        raise AssertionError(f"{engines}: {said['engines']}")
+    golden = json.loads((trained / "golden.json").read_bytes())
+    vectors = work / "golden.json"
+    vectors.write_text(json.dumps(golden))
+    alone = ("bundle", "lint", trained / "model.onnx", "--golden", vectors, "--ort", ort_library())
+    run(pinnace, *alone)
+    golden["expected"][0][0] += 0.01
+    vectors.write_text(json.dumps(golden))
+    try:
+        run(pinnace, *alone)
+    except AssertionError as refusal:
+        if "no engine answers the golden vectors" not in str(refusal):
+            raise
+    else:
+        raise AssertionError("wrong vectors are not noticed")
+    cleaned, files = work / "clean.onnx", model_files()
+    notes = 0
+    for name, path in files.items():
+        report = json.loads(run(pinnace, "bundle", "lint", path, "--clean", cleaned, "-o", "json"))["model"]
+        before, after = onnx.load(path), onnx.load(cleaned)
+        kinds = {(node.domain or "ai.onnx", node.op_type) for node in before.graph.node}
+        listed = {(operator["domain"], operator["name"]) for operator in report["operators"]}
+        if not kinds <= listed or report["value_infos"] != len(before.graph.value_info):
+            raise AssertionError(f"{name}: {sorted(kinds - listed)} are not listed, or notes of shapes are miscounted")
+        notes += len(before.graph.value_info)
+        del before.graph.value_info[:]
+        if before != after:
+            raise AssertionError(f"{name}: the clean copy says something else")
+    return f"both engines judged, wrong vectors refused, {len(files)} models clean without {notes} notes of shapes"
+
+
+def ort_library() -> Path:
+    return next(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so*"))
+
+
 CHECKS: list[tuple[str, Callable[[Path, Path], str]]] = [
     ("python-tuf, example repository", example_repository),
     ("python-tuf, running control plane", live_repository),
@@ -177,6 +240,10 @@ CHECKS: list[tuple[str, Callable[[Path, Path], str]]] = [
     ("onnxruntime, boosting, classes", onnx_of("boosting", "rain", [])),
     ("onnxruntime, logistic, classes", onnx_of("logistic", "rain", [])),
     ("onnxruntime, boosting, values", onnx_of("boosting", "visibility", ["--value"])),
+    ("onnxruntime, exports of scikit-learn, LightGBM and XGBoost", operators),
+    ("onnxruntime, speed of forests", operators_speed),
+    ("bundle lint, others' models", bundle_lint),
+    ("ONNX backend tests, others' models", onnx_engines),
 ]
 
 

@@ -41,7 +41,8 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn args(&self) -> Vec<String> {
+    /// Returns the arguments that make an agent replay it.
+    pub fn args(&self) -> Vec<String> {
         let csv = self.csv.display().to_string();
         let (rate, stride, offset) = (self.rate.to_string(), self.stride.to_string(), self.offset.to_string());
         ["--source", &csv, "--label-column", self.label, "--rate", &rate, "--stride", &stride, "--offset", &offset]
@@ -113,6 +114,28 @@ impl Agent {
     /// Starts it again and waits for nothing.
     pub fn begin_again(&mut self) {
         self.process = Process::pinnace(&self.before, &self.args, &self.log);
+    }
+
+    /// Returns the address of its local API.
+    pub const fn address(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// Waits until the process has begun anew by itself and its local API listens, perhaps elsewhere.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn wait_again(&mut self) {
+        let words = "applications are served at http://";
+        let line = wait_until("another start", START_S, || {
+            let said = self.process.said();
+            match said.rsplit_once(words) {
+                Some((before, after)) if before.contains(words) && after.contains('\n') => Ok(after.to_owned()),
+                _ => Err(said),
+            }
+        });
+        self.api =
+            line.split('/').next().and_then(|a| a.parse().ok()).unwrap_or_else(|| panic!("no address in {line}"));
     }
 
     /// Returns what `GET /v1/status` says.

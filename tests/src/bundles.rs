@@ -1,8 +1,8 @@
 //! Bundles: trained by the program, and spoilt in ways that only a test would.
 use std::path::{Path, PathBuf};
 
-use pinnace_protocol::manifest::{Blob, Role};
-use pinnace_trainer::bundle::Bundle;
+use pinnace_protocol::manifest::Role;
+use pinnace_trainer::bundle::{Bundle, describe};
 
 use crate::process::pinnace;
 use crate::wait::Chance;
@@ -30,7 +30,7 @@ pub fn edit(dir: &Path, change: impl FnOnce(&mut Bundle)) {
     let mut bundle = Bundle::load(dir).expect("the bundle is whole");
     change(&mut bundle);
     for (blob, content) in bundle.manifest.blobs.iter_mut().zip(&bundle.contents) {
-        *blob = Blob::describe(&blob.name, blob.role, content);
+        *blob = describe(&blob.name, blob.role, content);
     }
     bundle.save(dir).expect("the bundle can be written");
 }
@@ -78,8 +78,20 @@ pub fn make_heavy(dir: &Path, bytes: usize, seed: u64) {
 /// # Panics
 /// When the bundle cannot be read.
 pub fn model_digest(dir: &Path) -> String {
+    digest_of(dir, Role::Model)
+}
+
+/// Returns the digest (hexadecimal) of the model card in `dir`.
+///
+/// # Panics
+/// When the bundle cannot be read.
+pub fn card_digest(dir: &Path) -> String {
+    digest_of(dir, Role::Card)
+}
+
+fn digest_of(dir: &Path, role: Role) -> String {
     let bundle = Bundle::load(dir).expect("the bundle is whole");
-    bundle.manifest.blob(Role::Model).expect("the bundle has a model").sha256.to_hex()
+    bundle.manifest.blob(role).expect("the bundle has such a file").sha256.to_hex()
 }
 
 /// Flips one bit in the middle of a file.

@@ -113,6 +113,18 @@ fn only_the_simulator_judges_signatures_in_its_own_way() {
 }
 
 #[test]
+fn no_daemon_runs_models_that_nobody_signed() {
+    for folder in ["agent/src", "cli/src", "controlplane/src", "trainer/src", "simulator/src"] {
+        let mut files = Vec::new();
+        sources(&source_root().join(folder), &mut files);
+        for file in files.iter().filter(|f| !f.ends_with("engine/conformance.rs") && !f.ends_with("engine/mod.rs")) {
+            let content = std::fs::read_to_string(file).unwrap();
+            assert!(!content.contains("conformance::run_"), "{}: only test suites take this way in", file.display());
+        }
+    }
+}
+
+#[test]
 fn no_source_file_has_more_than_one_role_s_worth_of_lines() {
     let mut files = Vec::new();
     sources(&source_root(), &mut files);

@@ -17,11 +17,12 @@ const DEVICES: u32 = 3;
 /// Bytes that make a bundle take a while to be fetched.
 const HEAVY: usize = 12 << 20;
 
-fn fleet(plane: &Plane, dir: &Path, csv: &Path, rate: u32) -> Vec<Agent> {
+fn fleet(plane: &Plane, dir: &Path, csv: &Path, rate: u32, ledger: &str) -> Vec<Agent> {
     (0..DEVICES)
         .map(|i| {
             let source = Source { csv, label: RAIN, rate, stride: DEVICES, offset: i };
-            Agent::start(plane, dir, &format!("station-{}", i + 1), Some(&source))
+            let more = [vec!["--ledger".into(), ledger.into()], source.args()].concat();
+            Agent::start_with(plane, dir, &format!("station-{}", i + 1), &[], &more)
         })
         .collect()
 }
@@ -54,7 +55,17 @@ fn settled(plane: &Plane, agents: &[Agent], rows: u64) -> u64 {
 }
 
 #[test]
-fn every_row_counts_once_whatever_is_killed() {
+fn every_row_counts_once_whatever_is_killed_over_sled() {
+    every_row_counts_once("sled", "db", 7);
+}
+
+#[test]
+fn every_row_counts_once_whatever_is_killed_over_redb() {
+    every_row_counts_once("redb", "records.redb", 8);
+}
+
+/// Kills devices and control plane again and again; `file` proves which store the devices use.
+fn every_row_counts_once(ledger: &str, file: &str, seed: u64) {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     let mut plane = Plane::start(dir);
@@ -62,10 +73,10 @@ fn every_row_counts_once_whatever_is_killed() {
     let second = train(&weather(&dir.join("more.csv"), 0, 2 * LEARN), RAIN, "rain", 2, "logistic", &[]);
     plane.publish(&first);
     let live = weather(&dir.join("live.csv"), LEARN, LEARN + LIVE);
-    let mut agents = fleet(&plane, dir, &live, 12);
+    let mut agents = fleet(&plane, dir, &live, 12, ledger);
     let id = plane.roll_out("rain/v1", &[]);
 
-    let mut chance = Chance::new(7);
+    let mut chance = Chance::new(seed);
     // Once while the first model comes, then among windows and in the second rollout.
     for blow in 0..12 {
         if blow == 5 {
@@ -103,6 +114,7 @@ fn every_row_counts_once_whatever_is_killed() {
 
     assert_eq!(settled(&plane, &agents, LIVE as u64), LIVE as u64, "{}", plane.get("/v1/bundles").unwrap());
     for agent in &agents {
+        assert!(agent.home.join("ledger").join(file).is_file(), "{} has another ledger", agent.name);
         let page = plane.get(&format!("/v1/devices/{}", agent.name)).unwrap();
         assert_eq!(page["device"]["health"]["windows_lost"], 0, "{page}");
         assert_eq!(page["device"]["rejected_windows"], 0, "{page}");

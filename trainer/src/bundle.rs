@@ -1,16 +1,20 @@
 //! Puts a trained model and all that belongs to it into one bundle: manifest and blobs.
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use pinnace_protocol::ids::{Digest, Family};
-use pinnace_protocol::limits::MANIFEST_MAX_BYTES;
+use pinnace_protocol::limits::{LARGE_BLOB_BYTES, MANIFEST_MAX_BYTES};
 use pinnace_protocol::manifest::{
     Blob, Compat, Feature, FeatureKind, Manifest, ManifestError, Role, SPEC, Signature, Task as ManifestTask, Variant,
 };
 
+use pinnace_protocol::transfer::{Cuts, Stripes, parity};
+
 use crate::data::Kind;
 use crate::learn::{Task, TrainedModel};
+use crate::limits::CUTS_MORE;
 use crate::onnx;
 use crate::supply::BOM_FILE;
 
@@ -113,7 +117,7 @@ pub fn build(name: &BundleName, model: &TrainedModel, parts: Parts) -> Result<Bu
         (UNSIGNED_PROVENANCE_FILE, Role::Provenance, parts.provenance),
         (BOM_FILE, Role::Bom, parts.bom),
     ];
-    let blobs = files.iter().map(|(file, role, bytes)| Blob::describe(file, *role, bytes)).collect();
+    let blobs = files.iter().map(|(file, role, bytes)| describe(file, *role, bytes)).collect();
     let manifest = Manifest {
         spec: SPEC.into(),
         family: name.family.clone(),
@@ -126,12 +130,42 @@ pub fn build(name: &BundleName, model: &TrainedModel, parts: Parts) -> Result<Bu
             name: "fp32".into(),
             blob: MODEL_FILE.into(),
             engines: vec!["tract".into(), "ort".into()],
+            requires: Default::default(),
         }],
         blobs,
     };
     // Checks every rule a device will check.
     manifest.to_bytes()?;
     Ok(Bundle { manifest, contents: files.into_iter().map(|(_, _, bytes)| bytes).collect() })
+}
+
+/// Returns a file's entry: cut so that a later version shares as many chunks as it can, with parity when it has many.
+pub fn describe(name: &str, role: Role, bytes: &[u8]) -> Blob {
+    let length = bytes.len() as u64;
+    let even = Cuts::even(length, Blob::chunk_for(length));
+    let cuts = if role == Role::Model && length < LARGE_BLOB_BYTES {
+        let listed = Cuts::listed(&pinnace_patch::cuts(bytes));
+        // Equal pieces need no list. Many more small ones would cost more than they save.
+        if listed.count() <= even.count() * CUTS_MORE && listed != fixed(&even) { listed } else { even }
+    } else {
+        even
+    };
+    let blob = Blob::describe_cut(name, role, bytes, &cuts);
+    let stripes = Stripes::new(cuts.count(), Stripes::parity_for(cuts.count()));
+    let mut made = BTreeMap::new();
+    for stripe in 0..stripes.count() {
+        let read = |index: u64| cuts.pieces(bytes).nth(usize::try_from(index).ok()?).map(<[u8]>::to_vec);
+        // It fails only for chunks that are not there: then the bundle has no parity, and devices ask.
+        let Ok(chunks) = parity::encode(&cuts, &stripes, stripe, read) else { return blob };
+        made.extend(stripes.parity(stripe).zip(chunks));
+    }
+    blob.with_parity(made.values().map(Vec::as_slice))
+}
+
+/// Returns equal pieces as a list.
+fn fixed(even: &Cuts) -> Cuts {
+    let lengths: Vec<u32> = (0..even.count()).map(|index| even.len(index) as u32).collect();
+    Cuts::listed(&lengths)
 }
 
 /// Returns what goes into the model and comes out of it.

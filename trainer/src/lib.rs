@@ -19,6 +19,7 @@ pub mod evaluate;
 pub mod golden;
 pub mod learn;
 pub mod limits;
+pub mod lint;
 pub mod onnx;
 pub mod pipeline;
 pub mod profile;

@@ -58,3 +58,5 @@ pub const MAX_SIGNED_FILES: usize = 256;
 pub const MAX_FOLDER_ENTRIES: usize = MAX_SIGNED_FILES + 16;
 /// Categories or classes that a bill of materials spells out for one column; of more it gives the number.
 pub const MAX_BOM_CATEGORIES: usize = 32;
+/// Times as many chunks as equal pieces would be that cuts at tensors may make: each costs 45 bytes of the manifest.
+pub const CUTS_MORE: u64 = 2;

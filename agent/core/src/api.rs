@@ -14,11 +14,15 @@ use ed25519_dalek::{Signer as _, VerifyingKey};
 use pinnace_protocol::cbor::CborError;
 use pinnace_protocol::ids::{BundleRef, DeviceId, Digest, TenantId};
 use pinnace_protocol::manifest::TrialPolicy;
-use pinnace_protocol::message::{self, Failure, Health, Hello, Report, ReportKey, TrialStats, Want, Window};
+use pinnace_protocol::message::{
+    self, CommandDone, CommandKind, Failure, Health, Hello, Report, ReportKey, TrialStats, Want, Window,
+};
 use pinnace_protocol::signature::Verifier;
 use pinnace_protocol::sketch::Layout;
 use pinnace_protocol::topic::{Down, Up};
 use serde::{Deserialize, Serialize};
+
+pub use crate::defer::{Conditions, DeferPolicy, Maintenance};
 
 /// What the shell knows when it starts; never changes while the process lives.
 #[derive(Debug, Clone)]
@@ -256,6 +260,14 @@ pub enum Event<'a> {
         /// Which.
         job: Job,
     },
+    /// An [`Effect::Patch`] or [`Effect::Restore`] ended: which chunks it made, each checked against the manifest and
+    /// written; or why none.
+    SlotFilled {
+        /// Which.
+        job: Job,
+        /// Blob and index of every chunk made.
+        result: Result<&'a [(Digest, u64)], String>,
+    },
     /// Slot work could not be done.
     SlotFailed {
         /// Which: the job of the prepare, scan, chunk or seal; late ones are ignored.
@@ -287,6 +299,36 @@ pub enum Event<'a> {
     Stopping,
     /// Nothing but time passed.
     Tick,
+    /// What is around the device, and what its owner wants to wait for; as often as health.
+    Surroundings {
+        /// As measured now.
+        conditions: Conditions,
+        /// As configured now.
+        policy: DeferPolicy,
+    },
+    /// An application asks to begin no install for a while.
+    Veto {
+        /// For how long, seconds; 0 takes the last one back. At most [`crate::limits::VETO_MAX_S`] count.
+        seconds: u32,
+        /// Why, for people; at most [`crate::limits::REASON_MAX_BYTES`] count.
+        reason: String,
+    },
+    /// An [`Effect::Command`] ended.
+    CommandEnded {
+        /// The command's number.
+        number: u64,
+        /// One sentence and what was collected, or why not.
+        result: Result<(String, Vec<String>), CommandRefusal>,
+    },
+}
+
+/// Why the shell did not carry a command out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommandRefusal {
+    /// The device's owner has not consented.
+    NoConsent,
+    /// It was tried in vain.
+    Failed(String),
 }
 
 /// What the shell must do, after the step's commit.
@@ -317,7 +359,7 @@ pub enum Effect {
         /// What goes in.
         plan: SlotPlan,
     },
-    /// Hash every chunk on disk again; answer with [`Event::SlotScanned`].
+    /// Hash every chunk on disk again, after copying what other slots hold of it; answer with [`Event::SlotScanned`].
     Scan {
         /// Names the work.
         job: Job,
@@ -339,6 +381,42 @@ pub enum Effect {
         /// What.
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
+    },
+    /// Receive what is published to all of these blobs, and of no others, until told again; also over a new connection.
+    Listen {
+        /// Which; none to receive nothing more.
+        blobs: Vec<Digest>,
+    },
+    /// Make a blob of one in another slot and write it, when it is what the manifest says; answer with
+    /// [`Event::SlotFilled`].
+    Patch {
+        /// Names the work.
+        job: Job,
+        /// Which slot.
+        slot: SlotName,
+        /// The blob to make.
+        blob: Digest,
+        /// The slot of the old one.
+        base: SlotName,
+        /// The old one.
+        from: Digest,
+        /// The patch, as its offer says.
+        #[serde(with = "serde_bytes")]
+        patch: Vec<u8>,
+    },
+    /// Make the missing chunks of a stripe of the others on disk and of parity, check each against the manifest and
+    /// write it; answer with [`Event::SlotFilled`].
+    Restore {
+        /// Names the work.
+        job: Job,
+        /// Which slot.
+        slot: SlotName,
+        /// Which blob.
+        blob: Digest,
+        /// Which stripe.
+        stripe: u64,
+        /// Its parity, each chunk as the manifest says.
+        parity: Vec<ParityChunk>,
     },
     /// Make the whole slot durable (files, folder); answer with [`Event::SlotSealed`].
     Seal {
@@ -387,6 +465,14 @@ pub enum Effect {
         /// Never the active nor the fallback slot.
         slot: SlotName,
     },
+    /// Carry out an operator's command; answer with [`Event::CommandEnded`]. A restart gives no answer: the next start is
+    /// the answer.
+    Command {
+        /// Its number.
+        number: u64,
+        /// One of collect-diagnostics, renew, restart.
+        kind: CommandKind,
+    },
     /// Write a log line.
     Log {
         /// How important.
@@ -394,6 +480,16 @@ pub enum Effect {
         /// One sentence.
         text: String,
     },
+}
+
+/// A parity chunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParityChunk {
+    /// Its number, behind the data chunks.
+    pub index: u64,
+    /// Its bytes.
+    #[serde(with = "serde_bytes")]
+    pub bytes: Vec<u8>,
 }
 
 /// What a slot will hold.
@@ -511,6 +607,8 @@ pub enum UpMessage {
     Window(Window),
     /// What is needed to go on.
     Want(Want),
+    /// How a command ended.
+    Done(CommandDone),
 }
 
 impl UpMessage {
@@ -521,6 +619,7 @@ impl UpMessage {
             Self::Report(_) => Up::Report,
             Self::Window(_) => Up::Window,
             Self::Want(_) => Up::Want,
+            Self::Done(_) => Up::Done,
         }
     }
 
@@ -548,6 +647,7 @@ impl UpMessage {
             Self::Report(m) => message::seal_with(sign, tenant, device, kind, m),
             Self::Window(m) => message::seal_with(sign, tenant, device, kind, m),
             Self::Want(m) => message::seal_with(sign, tenant, device, kind, m),
+            Self::Done(m) => message::seal_with(sign, tenant, device, kind, m),
         }
     }
 }

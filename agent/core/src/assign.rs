@@ -220,6 +220,9 @@ impl Agent {
             let text = format!("release counter {counter} is below the floor {floor}");
             return self.refuse(turn, Failure { code: FailCode::Metadata, text });
         }
+        if let Some(why) = self.reason_to_wait(turn).filter(|_| !order.custom.rollback) {
+            return self.hold(turn, why);
+        }
         self.enter(turn, Phase::Accepted, None);
         match held {
             Some(held) => self.take_back(turn, held, Some(order)),
@@ -256,6 +259,7 @@ impl Agent {
             tries_left: trial.tries.clamp(1, TRIES_MAX),
             rollback: order.is_none_or(|o| o.custom.rollback),
             trial,
+            patches: Vec::new(),
         });
         turn.save();
         self.resume(turn);

@@ -13,6 +13,7 @@ use pinnace_protocol::trust::{Floors, ImageClient, Released, Request, Response, 
 
 use crate::Agent;
 use crate::api::{Effect, FetchError, HttpId, Key};
+use crate::fetch::answer_ms;
 use crate::limits::RETRY_AFTER_MAX_S;
 use crate::turn::Turn;
 use crate::work::{Asked, Order, Source, Work};
@@ -104,11 +105,11 @@ impl Agent {
     }
 
     fn ask(&mut self, turn: &mut Turn, mut resolve: Box<Resolve>) {
-        let until = turn.mono().plus_ms(self.config.intervals.progress_ms);
+        let (now, progress_ms) = (turn.mono(), self.config.intervals.progress_ms);
         resolve.asked = match resolve.source {
             Source::Mqtt => {
                 self.want(turn, WantBody::Meta { name: resolve.wanted.name().into() });
-                Asked::Mqtt { until }
+                Asked::Mqtt { until: now.plus_ms(progress_ms) }
             }
             Source::Http => {
                 let (prefix, max) = match &resolve.wanted {
@@ -117,7 +118,9 @@ impl Agent {
                 };
                 let (id, path) = (self.new_http(), format!("{prefix}{}", resolve.wanted.name()));
                 turn.effect(Effect::HttpGet { id, path, range: None, max });
-                Asked::Http { id, until }
+                // Documents are smaller than what they may be; a slow link is not a dead one.
+                let usual = max.min(MANIFEST_MAX_BYTES as u64);
+                Asked::Http { id, until: now.plus_ms(answer_ms(usual, progress_ms)) }
             }
         };
         self.work = Work::Resolving(resolve);
@@ -234,7 +237,8 @@ impl Agent {
                 resolve.source = Source::Http;
                 self.ask(turn, resolve);
             }
-            Asked::Http { .. } => {
+            // Documents come to one device alone, and never from its disk.
+            Asked::Http { .. } | Asked::Round { .. } | Asked::Disk { .. } => {
                 let e = FetchError::Network("no answer in time".into());
                 self.http_failed(turn, resolve.wanted.name(), &e);
             }

@@ -5,6 +5,7 @@ use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
 use pinnace_protocol::ids::Digest;
+use pinnace_protocol::limits::PATCH_OFFERS_MAX;
 use pinnace_protocol::manifest::Manifest;
 use pinnace_protocol::message::{FailCode, Failure, Phase, TrialStats};
 use pinnace_protocol::trust::Released;
@@ -47,10 +48,15 @@ impl Agent {
             tries_left: order.custom.trial.tries.clamp(1, TRIES_MAX),
             rollback: order.custom.rollback,
             trial: order.custom.trial.clone(),
+            patches: order.custom.patches.iter().take(PATCH_OFFERS_MAX).cloned().collect(),
         });
         turn.save();
         turn.put(Key::Manifest, bytes.clone());
         self.manifest = Some(bytes.clone());
+        if let Some(why) = self.reason_to_wait(turn).filter(|_| !order.custom.rollback) {
+            // The look-up took a while, and the moment is no longer good.
+            return self.hold(turn, why);
+        }
         if self.is_free() {
             self.prepare(turn, manifest, bytes);
         }
@@ -80,6 +86,9 @@ impl Agent {
             return;
         }
         let Some(candidate) = self.state.candidate.clone() else { return };
+        if let Some(why) = self.reason_to_wait(turn).filter(|_| !candidate.rollback) {
+            return self.hold(turn, why);
+        }
         match candidate.stage {
             Stage::Sealed => self.load_candidate(turn, &candidate),
             Stage::Fetching => match self.candidate_manifest(&candidate) {
@@ -308,18 +317,26 @@ impl Agent {
 
     /// Somebody on the device takes the newest model back.
     pub(crate) fn local_revert(&mut self, turn: &mut Turn) {
-        let failure = Failure { code: FailCode::Local, text: "taken back on the device".into() };
+        self.revert(turn, "taken back on the device");
+    }
+
+    /// Takes the newest model back, on whoever's word; returns whether there was anything to take back.
+    pub(crate) fn revert(&mut self, turn: &mut Turn, text: &str) -> bool {
+        let failure = Failure { code: FailCode::Local, text: text.into() };
         let is_on_its_way = self.state.candidate.is_some() || matches!(self.work, Work::Resolving(_));
         if is_on_its_way {
-            return self.refuse(turn, failure);
+            self.refuse(turn, failure);
+            return true;
         }
         let (Some(active), Some(fallback)) = (self.state.active.clone(), self.state.fallback.clone()) else {
-            return turn.log(Level::Warn, "nothing to take back: there is no model to go back to");
+            turn.log(Level::Warn, "nothing to take back: there is no model to go back to");
+            return false;
         };
         let generation = self.state.target.as_ref().map_or(active.generation, |t| t.generation);
         self.state.refused = Some(Refused { generation, manifest: active.manifest, failure });
         self.work = Work::Idle;
         self.take_back(turn, fallback, None);
+        true
     }
 
     /// The process ends in an orderly way: that is no crash of the candidate.

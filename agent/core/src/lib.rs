@@ -5,8 +5,8 @@
 //! and, by the thousand, in the simulator.
 //!
 //! One file, one role: [`api`] the contract, `state` what is remembered, `recover` the start, `assign` the
-//! director's word, `image` the look-up, `fetch` the chunks, `install` the candidate's way, `trial` the verdict,
-//! `outbox` the windows, `report` what the plane is told, [`renewal`] when a new certificate is due, [`log`] every
+//! director's word, `defer` what it waits for, `command` an operator's word, `image` the look-up, `fetch` the chunks, `install` the candidate's way, `trial` the verdict,
+//! `outbox` the windows, `report` what the plane is told, [`inspect`] what is on disk, [`renewal`] when a new certificate is due, [`log`] every
 //! turn on record.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -15,8 +15,11 @@ extern crate alloc;
 pub mod api;
 mod assign;
 mod clock;
+mod command;
+mod defer;
 mod fetch;
 mod image;
+pub mod inspect;
 mod install;
 mod jitter;
 pub mod limits;
@@ -45,6 +48,7 @@ pub use api::*;
 pub use image::ANY_HARDWARE;
 
 use clock::Clock;
+use defer::Deferral;
 use jitter::Jitter;
 use outbox::Outbox;
 use report::{Link, Reporter};
@@ -66,6 +70,7 @@ pub struct Agent {
     manifest: Option<Vec<u8>>,
     factory: Option<Installed>,
     outbox: Outbox,
+    deferral: Deferral,
     clock: Clock,
     link: Link,
     reporter: Reporter,
@@ -78,6 +83,8 @@ pub struct Agent {
     /// Shared, since every step of the way looks at it.
     order: Option<Arc<Order>>,
     work: Work,
+    /// Whether the shell was told to listen to what is published to all.
+    listening: bool,
     active_load: Option<Job>,
     active_retry: Option<Mono>,
     active_tries: u32,
@@ -94,6 +101,7 @@ impl Agent {
         let mut turn = Turn::new(now);
         self.event(&mut turn, event);
         self.timers(&mut turn);
+        self.listen_no_longer(&mut turn);
         turn.finish(&self.state, &self.floors, out);
     }
 
@@ -128,6 +136,7 @@ impl Agent {
                 }
             }
             Event::Message { kind: Down::Chunk, payload } => self.frame(turn, payload),
+            Event::Message { kind: Down::Command, payload } => self.commanded(turn, payload),
             Event::HttpDone { id, result } => {
                 if !self.document_by_http(turn, id, &result) {
                     self.chunks_by_http(turn, id, &result);
@@ -136,6 +145,7 @@ impl Agent {
             Event::SlotPrepared { job } => self.prepared(turn, job),
             Event::SlotScanned { job, present } => self.scanned(turn, job, present),
             Event::SlotSealed { job } => self.sealed(turn, job),
+            Event::SlotFilled { job, result } => self.filled(turn, job, &result),
             Event::SlotFailed { job, error } => self.slot_failed(turn, job, &error),
             Event::Loaded { job, result } => self.loaded(turn, job, result),
             Event::Trial { job, stats } => self.trial(turn, job, &stats),
@@ -144,6 +154,9 @@ impl Agent {
             Event::LocalRevert => self.local_revert(turn),
             Event::Stopping => self.stopping(turn),
             Event::Tick => {}
+            Event::Surroundings { conditions, policy } => self.surroundings(turn, conditions, policy),
+            Event::Veto { seconds, reason } => self.veto(turn, seconds, &reason),
+            Event::CommandEnded { number, result } => self.command_ended(turn, number, result),
         }
     }
 
@@ -153,6 +166,7 @@ impl Agent {
                 self.document_by_mqtt(turn, &name, bytes.as_ref().map(|b| b.as_slice()))
             }
             Ok(FrameBody::Chunk { blob, index, bytes }) => self.chunk_by_mqtt(turn, &blob, index, &bytes),
+            Ok(FrameBody::RoundOver { blob }) => self.round_ended(turn, &blob),
             Err(e) => turn.log(Level::Warn, alloc::format!("frame refused: {e}")),
         }
     }

@@ -44,6 +44,16 @@ pub const TRIES_MAX: u32 = 16;
 pub const LOG_MAX_BYTES: usize = 512;
 /// Profiles kept to merge windows by: of the active model, the candidate and the one before.
 pub const LAYOUTS_MAX: usize = 3;
+/// Seconds that an application may ask for in one request.
+pub const VETO_MAX_S: u32 = 4 * 3600;
+/// Seconds by which applications may put off one target altogether: after that the plane's word counts.
+pub const VETO_TOTAL_S: u32 = 24 * 3600;
+/// Milliseconds between two looks at why an install waits, when nothing else wakes the device.
+pub const DEFER_LOOK_MS: u64 = 60 * 1000;
+/// Maintenance windows of one device.
+pub const MAINTENANCE_MAX: usize = 16;
+/// Bytes of an application's reason.
+pub const REASON_MAX_BYTES: usize = 200;
 /// Bytes of an event log's file: a month of quiet turns, or a few bundles; twice that with the file before it.
 pub const EVENT_LOG_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of an event log's file from which the next process start begins a new one: each start has at least as much.
@@ -65,3 +75,19 @@ pub const RENEWAL_BACKOFF_MS: u64 = 20_000;
 pub const RENEWAL_BACKOFF_MAX_MS: u64 = 6 * 3_600_000;
 /// Milliseconds that the link is down before the certificate is suspected, whatever the clock says.
 pub const RENEWAL_LINK_DOWN_MS: u64 = 10 * 60_000;
+/// Bytes per second below which a source makes no progress: a satellite modem has four times as much.
+pub const PROGRESS_FLOOR_BYTES_PER_S: u64 = 512;
+/// Chunks asked for first, before it is known how fast the source is.
+pub const WINDOW_FIRST_CHUNKS: u64 = 4;
+/// Milliseconds within which what was asked for comes when twice as much may be asked for.
+pub const WINDOW_FAST_MS: u64 = 2_000;
+/// Milliseconds after which half as much is asked for: a control message may have to wait as long.
+pub const WINDOW_SLOW_MS: u64 = 5_000;
+/// Missing chunks from which on a device listens to what others are sent: fewer come as quickly alone.
+pub const LISTEN_MIN_CHUNKS: u64 = 8;
+/// Milliseconds within which a fleet's devices say what they miss, at random.
+pub const LISTEN_JITTER_MS: u64 = 1_000;
+/// Rounds of one blob before what is still missing is asked for alone.
+pub const LISTEN_ROUNDS_MAX: u32 = 4;
+/// Bytes of parity chunks in memory: what two stripes need.
+pub const PARITY_HELD_MAX_BYTES: usize = 8 * 1024 * 1024;

@@ -114,6 +114,7 @@ impl Agent {
             manifest,
             factory,
             outbox,
+            deferral: Default::default(),
             clock: Default::default(),
             link: Default::default(),
             reporter: Default::default(),
@@ -122,6 +123,7 @@ impl Agent {
             layouts: Vec::new(),
             order: None,
             work: Work::Idle,
+            listening: false,
             active_load: None,
             active_retry: None,
             active_tries: 0,
@@ -137,6 +139,7 @@ impl Agent {
             );
             agent.abandon(&mut turn);
         }
+        agent.command_after_restart(&mut turn);
         agent.load_active(&mut turn);
         if agent.active_load.is_none() {
             // A device that never had a model still says what it has given up.

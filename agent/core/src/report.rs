@@ -54,6 +54,7 @@ impl Agent {
         self.outbox.link_down();
         self.hello(turn);
         self.report(turn);
+        self.tell_command(turn, Vec::new());
         self.pump(turn);
     }
 
@@ -193,7 +194,16 @@ impl Agent {
         })
     }
 
-    fn count(&mut self) -> Counter {
+    pub(crate) const fn is_linked(&self) -> bool {
+        self.link.up
+    }
+
+    /// Returns whether the plane was last told this.
+    pub(crate) fn says(&self, phase: Phase, failure: &Failure) -> bool {
+        self.reporter.phase == phase && self.reporter.failure.as_ref() == Some(failure)
+    }
+
+    pub(crate) fn count(&mut self) -> Counter {
         self.messages += 1;
         Counter { epoch: self.state.epoch, boot: self.state.boot, seq: self.messages }
     }

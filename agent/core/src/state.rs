@@ -1,11 +1,13 @@
 //! What the device remembers: one CBOR document in the ledger, and the pointers beside it.
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use pinnace_protocol::cbor;
 use pinnace_protocol::ids::{BundleRef, Digest, Family, RolloutId};
 use pinnace_protocol::manifest::TrialPolicy;
-use pinnace_protocol::message::Failure;
+use pinnace_protocol::message::{CommandKind, CommandOutcome, Failure};
+use pinnace_protocol::transfer::PatchOffer;
 use serde::{Deserialize, Serialize};
 
 use crate::api::SlotName;
@@ -50,6 +52,9 @@ pub(crate) struct Candidate {
     /// Taken back rather than tried: golden vectors are enough.
     pub(crate) rollback: bool,
     pub(crate) trial: TrialPolicy,
+    /// Short cuts that the plane offered; kept so that a power cut does not turn a small update into a large one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) patches: Vec<PatchOffer>,
 }
 
 /// What the device was last told to run.
@@ -100,6 +105,31 @@ pub(crate) struct State {
     /// No window from this number on was ever published, so those may still be merged and numbered anew.
     pub(crate) sent_below: u64,
     pub(crate) windows_lost: u64,
+    /// Whether an operator wants no install to begin.
+    #[serde(default)]
+    pub(crate) paused: bool,
+    /// What applications have used up of their say about one target.
+    #[serde(default)]
+    pub(crate) vetoed: Vetoed,
+    /// The last command that was taken on; no other of its number or below ever is.
+    #[serde(default)]
+    pub(crate) told: Option<Told>,
+}
+
+/// Seconds that applications have put off the target of one generation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Vetoed {
+    pub(crate) generation: u64,
+    pub(crate) used_s: u32,
+}
+
+/// A command that was taken on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) number: u64,
+    pub(crate) kind: CommandKind,
+    /// How it ended and one sentence; none while it is being carried out.
+    pub(crate) ended: Option<(CommandOutcome, String)>,
 }
 
 impl State {
@@ -120,6 +150,9 @@ impl State {
             next_window: 0,
             sent_below: 0,
             windows_lost: 0,
+            paused: false,
+            vetoed: Vetoed::default(),
+            told: None,
         }
     }
 
@@ -240,6 +273,11 @@ struct Pointers {
     fallback: Option<Installed>,
 }
 
+/// Returns whether these bytes are a whole pointers record.
+pub(crate) fn is_sound_pointers(bytes: &[u8]) -> bool {
+    Pointers::read(bytes).is_some()
+}
+
 impl Pointers {
     /// Reads a record; `None` when it is damaged or of another format.
     fn read(bytes: &[u8]) -> Option<Self> {
@@ -278,6 +316,7 @@ mod tests {
             tries_left: 3,
             rollback: false,
             trial: TrialPolicy::default(),
+            patches: Vec::new(),
         });
         state.raise_release(&Family::parse("rain").unwrap(), 2);
         state.count_attempt(Digest::of(b"x"), &Failure { code: FailCode::Network, text: "no".into() });

@@ -25,6 +25,16 @@ pub(crate) enum Source {
     Http,
 }
 
+impl Source {
+    /// Returns its name for people.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Mqtt => "MQTT",
+            Self::Http => "HTTP",
+        }
+    }
+}
+
 /// What a source was asked, and until when it may make no progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -32,14 +42,20 @@ pub(crate) enum Asked {
     Mqtt { until: Mono },
     /// Over HTTP.
     Http { id: HttpId, until: Mono },
-    /// The server asked us to come back then.
+    /// Not before then: the server asked us to come back, or others speak first.
     Later { at: Mono },
+    /// What is published to all.
+    Round { until: Mono },
+    /// The disk, to make chunks of what is there.
+    Disk { job: Job, until: Mono },
 }
 
 impl Asked {
     pub(crate) fn deadline(&self) -> Mono {
         match self {
-            Self::Mqtt { until } | Self::Http { until, .. } => *until,
+            Self::Mqtt { until } | Self::Http { until, .. } | Self::Round { until } | Self::Disk { until, .. } => {
+                *until
+            }
             Self::Later { at } => *at,
         }
     }
@@ -55,6 +71,8 @@ pub(crate) enum Pause {
     Backoff,
     /// Nobody answers; a new link ends the wait.
     Unanswered,
+    /// A better moment is awaited; see `defer`.
+    Held,
 }
 
 /// One thing at a time.

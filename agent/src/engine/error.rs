@@ -129,6 +129,40 @@ pub enum EngineError {
         /// What was looked at.
         why: String,
     },
+    /// The model takes more memory than the device profile gives one.
+    #[error(
+        "the model takes {mib} MiB with {engine}, the device profile gives one model {budget} MiB\n  hint: use a smaller model or variant, or a device profile with more memory (`model.memory_mib`)"
+    )]
+    Memory {
+        /// The engine.
+        engine: String,
+        /// What was measured when it was loaded, MiB, rounded up.
+        mib: u64,
+        /// What one model may take, MiB.
+        budget: u64,
+    },
+    /// The model answers too slowly.
+    #[error(
+        "{engine} takes {p95_us} us for a row (p95 on the golden vectors), the device profile gives {budget_ms} ms\n  hint: use a smaller model or variant, or a device profile with more time (`model.budget_ms`)"
+    )]
+    TooSlow {
+        /// The engine.
+        engine: String,
+        /// What was measured, microseconds.
+        p95_us: u64,
+        /// What one row may take, milliseconds.
+        budget_ms: u32,
+    },
+    /// A variant needs what this device does not have.
+    #[error(
+        "variant `{variant}` needs {lacking}\n  hint: add a variant for this kind of device, or leave the device out of the rollout"
+    )]
+    Requires {
+        /// The variant.
+        variant: String,
+        /// What it needs.
+        lacking: String,
+    },
     /// No engine that the bundle allows exists on this device.
     #[error(
         "the bundle allows {wanted}, this device has {available}\n  hint: install ONNX Runtime or build the bundle for the engines at hand"
@@ -147,7 +181,8 @@ impl EngineError {
         match self {
             Self::Golden { .. } => FailCode::Golden,
             Self::Run { .. } | Self::Input { .. } => FailCode::Errors,
-            Self::NoEngine { .. } => FailCode::Incompatible,
+            Self::NoEngine { .. } | Self::Memory { .. } | Self::Requires { .. } => FailCode::Incompatible,
+            Self::TooSlow { .. } => FailCode::Latency,
             Self::UnknownOperators { .. }
             | Self::Malformed { .. }
             | Self::Signature { .. }

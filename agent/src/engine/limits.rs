@@ -29,6 +29,12 @@ pub const PROBE_MEMORY_FACTOR: u64 = 4;
 pub const TIMED_RUNS: usize = 32;
 /// How much quicker a less preferred engine must be to be chosen.
 pub const SWITCH_FACTOR: u32 = 2;
+/// Choices of engines that are remembered: the bundles of all slots, with and without a library, several times over.
+pub const CHOICES_MAX: usize = 16;
+/// Bytes of the file they lie in.
+pub const CHOICES_MAX_BYTES: u64 = 64 * 1024;
+/// Bytes of an ONNX Runtime library, which is hashed whole: those with graphics code are the largest.
+pub const LIBRARY_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 /// Directories searched for an ONNX Runtime library.
 pub const LIBRARY_DIRS_MAX: usize = 32;
 /// Files looked at in each of them.

@@ -5,11 +5,14 @@
 //! eat all memory costs the trial and not the agent. Nothing is believed to compute what the trainer computed: every
 //! load ends with the bundle's golden vectors.
 
+mod choice;
+pub mod conformance;
 mod error;
 pub mod golden;
 mod library;
 pub mod limits;
 mod matrix;
+mod measure;
 #[cfg(feature = "ort")]
 mod ort;
 mod probe;
@@ -18,6 +21,7 @@ mod tract;
 
 use pinnace_firmware_targets::EngineName;
 
+pub use choice::Trial;
 pub use error::EngineError;
 pub use library::LibrarySearch;
 pub use matrix::{Answers, Matrix, argmax};

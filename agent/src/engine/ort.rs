@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
+use ort::ep::{self, ExecutionProvider as _, ExecutionProviderDispatch};
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::TensorRef;
+use pinnace_firmware_targets::Provider;
 use pinnace_protocol::manifest::{Signature, Task};
 
 use super::Model;
@@ -59,12 +61,9 @@ pub(super) fn load(
     model: &[u8],
     signature: &Signature,
     threads: usize,
+    providers: &[Provider],
 ) -> Result<Box<dyn Model>, EngineError> {
-    let environment = environment(library)?;
-    let loaded = catch_unwind(AssertUnwindSafe(|| session(environment, model, threads)));
-    let session = loaded
-        .map_err(|p| EngineError::Panicked { engine: ENGINE.into(), why: panic_text(&*p) })?
-        .map_err(|why| classify_failure(&why))?;
+    let session = open_session(library, model, threads, providers)?;
     if !session.inputs().iter().map(|i| i.name()).eq([signature.input.as_str()]) {
         let names: Vec<_> = session.inputs().iter().map(|i| i.name().to_owned()).collect();
         let why =
@@ -89,10 +88,46 @@ pub(super) fn load(
     }))
 }
 
-fn session(environment: &Environment, model: &[u8], threads: usize) -> Result<Session, String> {
+/// Returns a session of the model with its operators resolved; a panic of the binding is an error.
+pub(super) fn open_session(
+    library: &Path,
+    model: &[u8],
+    threads: usize,
+    providers: &[Provider],
+) -> Result<Session, EngineError> {
+    let environment = environment(library)?;
+    let opened = catch_unwind(AssertUnwindSafe(|| session(environment, model, threads, providers)));
+    opened
+        .map_err(|p| EngineError::Panicked { engine: ENGINE.into(), why: panic_text(&*p) })?
+        .map_err(|why| classify_failure(&why))
+}
+
+/// Returns whether the opened library was built with a provider; the CPU is always there.
+pub(super) fn has(provider: Provider) -> bool {
+    match provider {
+        Provider::Cpu => true,
+        Provider::Xnnpack => ep::XNNPACK::is_available().unwrap_or(false),
+        Provider::OpenVino => ep::OpenVINO::is_available().unwrap_or(false),
+        Provider::Cuda => ep::CUDA::is_available().unwrap_or(false),
+    }
+}
+
+fn dispatch(provider: Provider) -> ExecutionProviderDispatch {
+    match provider {
+        Provider::Cpu => ep::CPU::default().build(),
+        Provider::Xnnpack => ep::XNNPACK::default().build(),
+        Provider::OpenVino => ep::OpenVINO::default().build(),
+        Provider::Cuda => ep::CUDA::default().build(),
+    }
+}
+
+fn session(environment: &Environment, model: &[u8], threads: usize, providers: &[Provider]) -> Result<Session, String> {
     let builder = Session::builder(environment).map_err(|e| e.to_string())?;
     let builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(|e| e.to_string())?;
     let builder = builder.with_intra_threads(threads.max(1)).map_err(|e| e.to_string())?;
+    // One that does not start (no such device) leaves its nodes to the next, at last to the CPU.
+    let wanted: Vec<_> = providers.iter().map(|p| dispatch(*p).fail_silently()).collect();
+    let builder = builder.with_execution_providers(wanted).map_err(|e| e.to_string())?;
     // Spinning threads would burn a small device's CPU between requests.
     let mut builder = builder.with_intra_op_spinning(false).map_err(|e| e.to_string())?;
     builder.commit_from_memory(model).map_err(|e| e.to_string())

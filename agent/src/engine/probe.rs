@@ -8,15 +8,16 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use pinnace_firmware_targets::EngineName;
+use pinnace_firmware_targets::{EngineName, Provider};
 use pinnace_protocol::manifest::{Golden, Signature, Task};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::error::{EngineError, reason};
-use super::{Matrix, Model, golden, limits, tract};
+use super::measure::{self, Times};
+use super::{Model, golden, limits, tract};
 
 /// The hidden first argument that makes the program a probe.
 pub const PROBE_ARGUMENT: &str = "__probe-model";
@@ -50,6 +51,8 @@ pub(super) struct Request {
     /// Address space allowed, MiB.
     pub(super) memory_mib: u64,
     pub(super) threads: usize,
+    /// What ONNX Runtime computes with, best first.
+    pub(super) providers: Vec<Provider>,
     pub(super) job: Job,
 }
 
@@ -63,12 +66,18 @@ pub(super) enum Job {
 }
 
 /// What the child found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Report {
     /// Version of the library; empty for tract.
     pub(super) version: String,
-    /// Median time of one row, nanoseconds; 0 when no model was tried.
-    pub(super) p50_ns: u64,
+    /// The providers asked for that the library has.
+    pub(super) providers: Vec<Provider>,
+    /// Times of one row; 0 when no model was tried.
+    pub(super) times: Times,
+    /// Memory that the loaded model took, KiB.
+    pub(super) memory_kib: u64,
+    /// The most that loading and asking it took, KiB.
+    pub(super) peak_kib: u64,
 }
 
 type Reply = Result<Report, EngineError>;
@@ -121,37 +130,48 @@ fn try_here(request: &Request, model: &[u8]) -> Reply {
             return Err(EngineError::Library { why: "no library, or this program was built without it".into() });
         }
     };
-    let p50_ns = match &request.job {
-        Job::Library => 0,
+    match &request.job {
+        Job::Library => Ok(Report { version, providers: available(request), ..Report::default() }),
         Job::Model { signature, golden } => {
+            // The library and the model's bytes are in memory by now: what comes is the model's.
+            let before = measure::resident();
             let mut loaded = load(request, model, signature)?;
             let classify = signature.task == Task::Classification;
             golden::ask(request.engine.as_str(), &mut *loaded, golden, signature.features.len(), classify)?;
-            median_ns(&mut *loaded, golden, signature.features.len())?
+            let times = measure::times(&mut *loaded, golden, signature.features.len())?;
+            let after = measure::resident();
+            Ok(Report {
+                version,
+                providers: Vec::new(),
+                times,
+                memory_kib: after.own_kib.saturating_sub(before.own_kib),
+                peak_kib: after.peak_kib.saturating_sub(before.now_kib),
+            })
         }
-    };
-    Ok(Report { version, p50_ns })
+    }
 }
 
 fn load(request: &Request, model: &[u8], signature: &Signature) -> Result<Box<dyn Model>, EngineError> {
     match (request.engine, &request.library) {
         (EngineName::Tract, _) => tract::load(model, signature),
         #[cfg(feature = "ort")]
-        (EngineName::Ort, Some(library)) => super::ort::load(library, model, signature, request.threads),
+        (EngineName::Ort, Some(library)) => {
+            super::ort::load(library, model, signature, request.threads, &request.providers)
+        }
         (EngineName::Ort, _) => Err(EngineError::Library { why: "no library".into() }),
     }
 }
 
-fn median_ns(model: &mut dyn Model, golden: &Golden, features: usize) -> Result<u64, EngineError> {
-    let mut times = Vec::with_capacity(limits::TIMED_RUNS);
-    for row in golden.input.iter().cycle().take(limits::TIMED_RUNS) {
-        let row = Matrix::new(features, row.iter().map(|v| v.unwrap_or(f32::NAN)).collect())?;
-        let start = Instant::now();
-        model.run(&row)?;
-        times.push(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
-    }
-    times.sort_unstable();
-    Ok(times.get(times.len() / 2).copied().unwrap_or(0))
+/// Returns those of the request's providers that the opened library has.
+#[cfg(feature = "ort")]
+fn available(request: &Request) -> Vec<Provider> {
+    request.providers.iter().copied().filter(|p| super::ort::has(*p)).collect()
+}
+
+/// Returns none: this program was built without ONNX Runtime.
+#[cfg(not(feature = "ort"))]
+fn available(_: &Request) -> Vec<Provider> {
+    Vec::new()
 }
 
 /// Tries a request where the policy says and returns what was found.
@@ -227,10 +247,18 @@ fn how_it_ended(status: &Option<ExitStatus>) -> String {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Instant;
 
     fn library_request() -> Request {
         let engine = EngineName::Ort;
-        Request { engine, library: Some("/x.so".into()), memory_mib: 64, threads: 1, job: Job::Library }
+        Request {
+            engine,
+            library: Some("/x.so".into()),
+            memory_mib: 64,
+            threads: 1,
+            providers: Vec::new(),
+            job: Job::Library,
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! The built-in engine: tract, pure Rust, always there.
+//! The built-in engine: tract, pure Rust, always there; with our operators for the models of scikit-learn, LightGBM and
+//! XGBoost.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use pinnace_operators::registry;
 use pinnace_protocol::manifest::{Signature, Task};
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
@@ -34,6 +36,24 @@ pub(super) fn load(model: &[u8], signature: &Signature) -> Result<Box<dyn Model>
     loaded.unwrap_or_else(|p| Err(EngineError::Panicked { engine: ENGINE.into(), why: panic_text(&*p) }))
 }
 
+/// Returns the reader of ONNX files with every operator that this engine knows.
+pub(super) fn onnx() -> tract_onnx::Onnx {
+    registry::onnx()
+}
+
+/// Reads a whole model and refuses it when its graph names operators that are not known here.
+pub(super) fn parse(model: &[u8]) -> Result<pb::ModelProto, EngineError> {
+    let onnx = onnx();
+    let proto = onnx.proto_model_for_read(&mut &*model).map_err(|e| malformed(&e))?;
+    let unknown = proto.graph.as_ref().map(|g| unknown_operators(g, |op| onnx.op_register.0.contains_key(op)));
+    match unknown {
+        Some(operators) if !operators.is_empty() => {
+            Err(EngineError::UnknownOperators { engine: ENGINE.into(), operators })
+        }
+        _ => Ok(proto),
+    }
+}
+
 fn malformed(error: &TractError) -> EngineError {
     EngineError::Malformed { engine: ENGINE.into(), why: reason(&format!("{error:#}")) }
 }
@@ -50,7 +70,7 @@ pub struct Inspected {
 /// # Errors
 /// [`EngineError`] when the built-in engine could not load it; a panic on the way is an error too.
 pub fn inspect(model: &[u8], signature: &Signature) -> Result<Inspected, EngineError> {
-    let look = || Ok(Inspected { operators: read(&tract_onnx::onnx(), model, signature)?.1 });
+    let look = || Ok(Inspected { operators: read(&onnx(), model, signature)?.1 });
     catch_unwind(AssertUnwindSafe(look))
         .unwrap_or_else(|p| Err(EngineError::Panicked { engine: ENGINE.into(), why: panic_text(&*p) }))
 }
@@ -73,13 +93,14 @@ fn read(onnx: &tract_onnx::Onnx, model: &[u8], signature: &Signature) -> Result<
 }
 
 fn load_inner(model: &[u8], signature: &Signature) -> Result<Box<dyn Model>, EngineError> {
-    let onnx = tract_onnx::onnx();
+    let onnx = onnx();
     let (proto, _) = read(&onnx, model, signature)?;
     let features = signature.features.len();
+    // Without a path, tract refuses tensors that live in other files: a model must not name paths of the device.
+    // Parsed once: both plans share the operators, and with them a forest.
+    let parsed = onnx.parse(&proto, None).map_err(|e| malformed(&e))?.model;
     let plan = |batch: bool| -> TractResult<Arc<TypedRunnableModel>> {
-        // Without a path, tract refuses tensors that live in other files: a model must not name paths of the device.
-        let parsed = onnx.parse(&proto, None)?;
-        let graph = parsed.model;
+        let graph = parsed.clone();
         let rows = if batch { TDim::from(graph.symbols.sym("N")) } else { TDim::from(1) };
         let fact = f32::fact(dims!(rows, features));
         graph.with_input_fact(0, fact.into())?.into_optimized()?.into_runnable()

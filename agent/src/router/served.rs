@@ -9,7 +9,7 @@ use pinnace_protocol::manifest::Signature;
 use pinnace_protocol::sketch::{Layout, Profile};
 
 use super::error::RouterError;
-use crate::engine::{EngineError, LoadedModel, Model};
+use crate::engine::{EngineError, LoadedModel, Model, Trial};
 
 /// What is known of a model that answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,8 +24,8 @@ pub struct ModelInfo {
     pub engine: String,
     /// What goes in and comes out.
     pub signature: Arc<Signature>,
-    /// Median time of one row in the probe, nanoseconds.
-    pub p50_ns: u64,
+    /// What the trial of variant and engine found, and why they were chosen.
+    pub trial: Arc<Trial>,
 }
 
 /// What a model has done since it was loaded.
@@ -74,7 +74,7 @@ impl Served {
             variant: loaded.variant,
             engine: loaded.engine,
             signature,
-            p50_ns: loaded.p50_ns,
+            trial: Arc::new(loaded.trial),
         });
         Ok(Self {
             id,

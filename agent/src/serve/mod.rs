@@ -2,6 +2,7 @@
 //!
 //! Listens on loopback TCP and on a Unix socket. Models cannot be loaded or unloaded here: bundles are signed.
 
+mod asks;
 mod error;
 mod feedback;
 mod guard;
@@ -26,6 +27,7 @@ use axum::serve::ListenerExt;
 use bytes::Bytes;
 use tokio::net::{TcpListener, UnixListener};
 
+pub use asks::asks;
 pub use status::{
     FullStatus, LinkStatus, ModelStatus, OutboxStatus, SourceStatus, Status, StatusBoard, TargetStatus, full,
 };

@@ -33,6 +33,12 @@ pub struct Status {
     pub source: Option<SourceStatus>,
     /// The device's health.
     pub health: Health,
+    /// Seconds since 1970 of the last report that was handed to the link; none since the process started.
+    #[serde(default)]
+    pub reported_s: Option<u64>,
+    /// Seconds by which the wall clock has run away from the monotonic one since the process started.
+    #[serde(default)]
+    pub clock_jump_s: i64,
 }
 
 /// What the device should run.
@@ -59,6 +65,9 @@ pub struct LinkStatus {
     pub address: String,
     /// Why it does not stand.
     pub error: Option<String>,
+    /// Seconds since 1970 from which it has been down; none while it stands.
+    #[serde(default)]
+    pub down_since_s: Option<u64>,
 }
 
 /// Windows that wait to be acknowledged.
@@ -120,6 +129,18 @@ pub struct ModelStatus {
     pub engine: String,
     /// Median time of one row when it was tried, nanoseconds.
     pub p50_ns: u64,
+    /// Time of one row then that 95 of 100 were not above, nanoseconds.
+    #[serde(default)]
+    pub p95_ns: u64,
+    /// Memory that it took when it was tried, KiB.
+    #[serde(default)]
+    pub memory_kib: u64,
+    /// The most it took while it was loaded and asked, KiB.
+    #[serde(default)]
+    pub peak_kib: u64,
+    /// Why this variant and engine were chosen.
+    #[serde(default)]
+    pub why: String,
     /// Rows it answered.
     pub rows: u64,
 }
@@ -153,7 +174,11 @@ pub fn full(router: &Router, board: &StatusBoard) -> FullStatus {
         manifest: info.manifest.to_hex(),
         variant: info.variant.clone(),
         engine: info.engine.clone(),
-        p50_ns: info.p50_ns,
+        p50_ns: info.trial.p50_ns,
+        p95_ns: info.trial.p95_ns,
+        memory_kib: info.trial.memory_kib,
+        peak_kib: info.trial.peak_kib,
+        why: info.trial.why.clone(),
         rows,
     };
     FullStatus {

@@ -10,7 +10,7 @@ use pinnace_agent::engine::{Answers, EngineError, Engines, LibrarySearch, Loaded
 use pinnace_firmware_targets::DeviceProfile;
 use pinnace_protocol::ids::{Digest, Family};
 use pinnace_protocol::manifest::{
-    Blob, Compat, Feature, FeatureKind, Golden, Manifest, Role, SPEC, Signature, Task, Variant,
+    Blob, Compat, Feature, FeatureKind, Golden, Manifest, Requires, Role, SPEC, Signature, Task, Variant,
 };
 use pinnace_protocol::sketch::{Column, PredictionColumns, ProfileBuilder};
 use pinnace_protocol::trust::{Released, VerifiedBundle};
@@ -79,6 +79,11 @@ impl Sample {
 
     /// Returns the bundle of this sample as version `version` of the family `demo`.
     pub fn bundle(&self, version: u64, engines: &[&str]) -> VerifiedBundle {
+        self.bundle_of(version, vec![variant("fp32", engines, Requires::default())])
+    }
+
+    /// Returns the bundle of this sample with these variants, all of the one model.
+    pub fn bundle_of(&self, version: u64, variants: Vec<Variant>) -> VerifiedBundle {
         let golden = serde_json::to_vec(&self.golden).unwrap();
         let profile = self.profile();
         let files = [
@@ -94,15 +99,17 @@ impl Sample {
             created: 1_800_000_000,
             compat: Compat::default(),
             signature: self.signature.clone(),
-            variants: vec![Variant {
-                name: "fp32".into(),
-                blob: "model.onnx".into(),
-                engines: engines.iter().map(|e| (*e).into()).collect(),
-            }],
+            variants,
             blobs: files.iter().map(|(blob, _)| blob.clone()).collect(),
         };
         seal(&manifest, files.into_iter().map(|(blob, bytes)| (blob.sha256.0, bytes)).collect())
     }
+}
+
+/// Returns a variant of the sample's model.
+pub fn variant(name: &str, engines: &[&str], requires: Requires) -> Variant {
+    let engines = engines.iter().map(|e| (*e).into()).collect();
+    Variant { name: name.into(), blob: "model.onnx".into(), engines, requires }
 }
 
 /// Returns the bundle as a device has it after a restart: released as its ledger remembers, every byte hashed again.

@@ -147,3 +147,21 @@ save("memory_bomb", model(bomb, inits, [("probabilities", T.FLOAT, ["N", 2])]))
 
 for path in sorted(HERE.glob("*.onnx")):
     print(path.name, path.stat().st_size)
+
+# Takes 16 MB once loaded, and about as long as reading them for each row.
+hungry = [
+    h.make_node("ConstantOfShape", ["extent"], ["wide"], value=nh.from_array(np.array([1e-3], np.float32))),
+    h.make_node("MatMul", ["features", "wide"], ["spread"]),
+    h.make_node("ReduceMax", ["spread"], ["most"], axes=[1], keepdims=1),
+    h.make_node("Mul", ["most", "little"], ["nearly"]),
+    h.make_node("Gemm", ["features", "w", "b"], ["z"]),
+    h.make_node("Add", ["z", "nearly"], ["sum"]),
+    h.make_node("Softmax", ["sum"], ["probabilities"], axis=1),
+]
+inits = [
+    nh.from_array(np.array([FEATURES, 500_000], np.int64), "extent"),
+    nh.from_array(np.array([1e-6], np.float32), "little"),
+    weight("w", FEATURES, 2),
+    weight("b", 2),
+]
+save("hungry", model(hungry, inits, [("probabilities", T.FLOAT, ["N", 2])]), rows)

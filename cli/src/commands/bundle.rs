@@ -58,10 +58,11 @@ pub async fn run(command: BundleCommand) -> Result<(), Failure> {
             let rows = m
                 .blobs
                 .iter()
-                .map(|b| vec![b.name.clone(), b.length.to_string(), b.chunk_count().to_string(), b.sha256.short()])
+                .map(|b| vec![b.name.clone(), b.length.to_string(), b.layout().count().to_string(), b.sha256.short()])
                 .collect();
             output::table(&["blob", "bytes", "chunks", "sha256"], rows, "");
         }
+        BundleCommand::Lint(args) => tokio::task::block_in_place(|| super::lint::run(&args))?,
         BundleCommand::Sign { dir, keys } => {
             let bundle = sign_folder(&dir, &keys)?;
             line(format!("Signed {} for third parties.", bundle.manifest.bundle_ref()));

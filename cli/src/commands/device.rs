@@ -1,6 +1,9 @@
 //! `pinnace device`: who is in the fleet, what they run and why.
+use std::time::{Duration, Instant};
+
 use pinnace_controlplane::api::types::{
-    Invitation, InvitationDetail, InvitationState, InviteRequest, InvitedDevice, SetLabels,
+    CommandGiven, CommandRequest, Invitation, InvitationDetail, InvitationState, InviteRequest, InvitedDevice,
+    LastCommand, SetLabels,
 };
 use pinnace_protocol::ids::DeviceId;
 use reqwest::Method;
@@ -70,6 +73,9 @@ pub async fn run(command: DeviceCommand) -> Result<(), Failure> {
             Client::new(&plane)?.delete(&format!("/v1/invites/{id}")).await?;
             line(format!("Invitation {id} admits nobody any more."));
         }
+        DeviceCommand::Command { device, kind, life, wait, plane } => {
+            give(&DeviceId::parse(&device)?, kind, life, wait, &plane).await?;
+        }
         DeviceCommand::Release { device, plane } => {
             let device = DeviceId::parse(&device)?;
             Client::new(&plane)?.send(Method::POST, &format!("/v1/devices/{device}/release"), &()).await?;
@@ -94,6 +100,44 @@ pub async fn run(command: DeviceCommand) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Between two looks at whether a device has answered.
+const LOOK: Duration = Duration::from_millis(250);
+
+async fn give(device: &DeviceId, kind: String, life_s: Option<u64>, wait: u64, plane: &Plane) -> Result<(), Failure> {
+    let client = Client::new(plane)?;
+    let path = format!("/v1/devices/{device}/commands");
+    let given = client.send(Method::POST, &path, &CommandRequest { kind: kind.clone(), life_s }).await?;
+    let given: CommandGiven = serde_json::from_value(given)?;
+    let until = Instant::now() + Duration::from_secs(wait);
+    let last = loop {
+        let last: LastCommand = serde_json::from_value(client.get(&path).await?)?;
+        if last.number > given.number || (last.number == given.number && last.outcome.is_some()) {
+            break last;
+        }
+        if Instant::now() >= until {
+            let text = format!(
+                "{device} has not answered command {} within {wait} s\n  hint: it is sent again when the device connects, \
+                 for as long as it is good; GET {path} shows the answer",
+                given.number
+            );
+            return Err(Failure::error(text));
+        }
+        tokio::time::sleep(LOOK).await;
+    };
+    if plane.output == Format::Json {
+        output::json(&serde_json::to_value(&last)?);
+    } else {
+        let outcome = last.outcome.as_deref().unwrap_or("replaced by a later command");
+        line(format!("{device}: {kind} {outcome}: {}", last.text));
+        last.lines.iter().for_each(line);
+    }
+    if last.number == given.number && last.outcome.as_deref() == Some("done") {
+        Ok(())
+    } else {
+        Err(Failure::error("the command was not carried out\n  hint: the device's sentence above says why"))
+    }
 }
 
 async fn invitations(plane: &Plane) -> Result<(), Failure> {

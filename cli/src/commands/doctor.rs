@@ -2,6 +2,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use pinnace_agent::doctor::{Findings as Report, Mark};
 use pinnace_controlplane::api::types::KeysReply;
 use pinnace_controlplane::keys::{self, KeySet};
 use pinnace_controlplane::limits::{CLOCK_SKEW_S, TIMESTAMP_LIFE_S};
@@ -20,37 +21,6 @@ const FREE_WARN_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 const FREE_FAIL_BYTES: u64 = 256 * 1024 * 1024;
 /// 2026-01-01T00:00:00Z: this program did not exist before.
 const NOT_BEFORE_S: u64 = 1_767_225_600;
-
-/// How a check went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
-    Ok,
-    Warn,
-    Fail,
-}
-
-/// One line of the table.
-struct Check {
-    name: String,
-    mark: Mark,
-    found: String,
-    hint: String,
-}
-
-#[derive(Default)]
-struct Report(Vec<Check>);
-
-impl Report {
-    fn add(&mut self, name: impl Into<String>, mark: Mark, found: impl Into<String>, hint: impl Into<String>) {
-        // A hint is for what is not well.
-        let hint = if mark == Mark::Ok { String::new() } else { hint.into() };
-        self.0.push(Check { name: name.into(), mark, found: found.into(), hint });
-    }
-
-    fn ok(&mut self, name: impl Into<String>, found: impl Into<String>) {
-        self.add(name, Mark::Ok, found, "");
-    }
-}
 
 /// Runs the command.
 pub async fn run(args: DoctorArgs) -> Result<(), Failure> {
@@ -71,7 +41,7 @@ pub async fn run(args: DoctorArgs) -> Result<(), Failure> {
         }
         check_clock(roles, answered.as_ref().map(|reply| reply.now), now, &mut report);
     }
-    let failed = report.0.iter().any(|check| check.mark == Mark::Fail);
+    let failed = report.any_fails();
     print(&report, args.plane.output);
     if failed {
         Err(Failure::error("something fails\n  hint: follow the hints above, then run `pinnace doctor` again"))
@@ -81,22 +51,14 @@ pub async fn run(args: DoctorArgs) -> Result<(), Failure> {
 }
 
 fn print(report: &Report, format: Format) {
-    let mark = |check: &Check| match check.mark {
-        Mark::Ok => "ok",
-        Mark::Warn => "warn",
-        Mark::Fail => "FAIL",
-    };
     if format == Format::Json {
-        let rows = report.0.iter().map(|check| {
-            serde_json::json!({ "check": check.name, "state": mark(check), "found": check.found, "hint": check.hint })
-        });
-        output::json(&rows.collect());
+        output::json(&serde_json::json!(report.0));
         return;
     }
-    let rows = report.0.iter().map(|check| vec![check.name.clone(), mark(check).into(), check.found.clone()]);
+    let rows = report.0.iter().map(|f| vec![f.check.clone(), f.state.as_str().into(), f.found.clone()]);
     output::table(&["check", "state", "found"], rows.collect(), "Nothing was checked.");
-    for check in report.0.iter().filter(|check| !check.hint.is_empty()) {
-        line(format!("{} {}: {}", mark(check), check.name, check.hint));
+    for finding in report.0.iter().filter(|finding| !finding.hint.is_empty()) {
+        line(format!("{} {}: {}", finding.state.as_str(), finding.check, finding.hint));
     }
 }
 

@@ -7,6 +7,7 @@ pub mod drift;
 pub mod events;
 pub mod export;
 pub mod keys;
+pub mod lint;
 mod names;
 pub mod publish;
 pub mod rollout;

@@ -51,7 +51,8 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         source: args.csv.file_name().map_or(file, |name| name.to_string_lossy().into_owned()),
         source_digest: Digest::of(&bytes),
     };
-    let outcome = train(&data, &recipe, true)?;
+    let mut outcome = train(&data, &recipe, true)?;
+    let engines = super::lint::settle(&mut outcome.bundle)?;
     outcome.bundle.save(&args.out)?;
     let model = outcome.bundle.content(Role::Model).map_or(0, <[u8]>::len);
     line(format!(
@@ -63,6 +64,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     for (feature, share) in outcome.model.ranked().into_iter().take(5) {
         line(format!("  {:>5.1} %  {feature}", share * 100.0));
     }
+    line(format!("Engines: {engines}."));
     line(format!(
         "Bundle in {} (model {model} bytes). Next: pinnace publish {}",
         args.out.display(),

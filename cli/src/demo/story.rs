@@ -158,7 +158,9 @@ impl Story {
             | EventKind::RetrainWanted
             | EventKind::KeysChanged
             | EventKind::DeviceCloned
-            | EventKind::DeviceReleased => true,
+            | EventKind::DeviceReleased
+            | EventKind::CommandGiven
+            | EventKind::CommandDone => true,
             // One line an interval would drown the rest: told when other features drift than before.
             EventKind::Drift => {
                 let words: String = event.text.chars().filter(|c| c.is_alphabetic()).collect();

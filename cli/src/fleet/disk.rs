@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pinnace_agent_core::{Batch, Key, Op, PlannedBlob, SlotName, SlotPlan, Stored};
 use pinnace_protocol::ids::Digest;
+use pinnace_protocol::manifest::Manifest;
 use pinnace_protocol::message::{FailCode, Failure};
 
 use super::model::Model;
@@ -15,14 +16,15 @@ struct Slot {
     digest: Digest,
     bundle: Arc<Bundle>,
     blobs: Vec<PlannedBlob>,
+    /// Chunks of all of them.
+    wanted: u64,
     chunks: BTreeSet<(Digest, u64)>,
     sealed: bool,
 }
 
 impl Slot {
     fn is_whole(&self) -> bool {
-        let wanted: u64 = self.blobs.iter().map(|b| b.length.div_ceil(b.chunk.max(1))).sum();
-        self.chunks.len() as u64 == wanted
+        self.chunks.len() as u64 == self.wanted
     }
 }
 
@@ -82,7 +84,13 @@ impl Disk {
             return;
         }
         let bundle = store.bundle(plan.digest, &plan.manifest);
-        let slot = Slot { digest: plan.digest, bundle, blobs: plan.blobs, chunks: BTreeSet::new(), sealed: false };
+        let cuts: BTreeMap<Digest, u64> = Manifest::parse(&plan.manifest)
+            .map(|m| m.blobs.iter().map(|b| (b.sha256, b.layout().count())).collect())
+            .unwrap_or_default();
+        let even = |b: &PlannedBlob| b.length.div_ceil(b.chunk.max(1));
+        let wanted = plan.blobs.iter().map(|b| cuts.get(&b.digest).copied().unwrap_or_else(|| even(b))).sum();
+        let (digest, blobs, chunks) = (plan.digest, plan.blobs, BTreeSet::new());
+        let slot = Slot { digest, bundle, blobs, wanted, chunks, sealed: false };
         self.slots.insert(name, slot);
     }
 

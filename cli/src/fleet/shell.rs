@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use pinnace_agent::link::{LinkEvent, Sender};
 use pinnace_agent::worker::Done;
 use pinnace_agent_core::{
-    Agent, Config, Effect, Event, FetchError, HttpId, Job, Level, LoadRole, SlotError, SlotName, Step, UpMessage,
-    WindowDraft,
+    Agent, CommandRefusal, Config, Effect, Event, FetchError, HttpId, Job, Level, LoadRole, SlotError, SlotName, Step,
+    UpMessage, WindowDraft,
 };
 use pinnace_protocol::ids::{BundleRef, DeviceId, TenantId};
 use pinnace_protocol::message::{Phase, Report, ReportKey};
@@ -67,6 +67,7 @@ pub struct Shell {
 enum Waiting {
     Slot(Done),
     NoRequest(HttpId, FetchError),
+    Command(u64),
 }
 
 /// What one device is made of.
@@ -210,9 +211,17 @@ impl Shell {
             match self.waiting.pop_front() {
                 None => return,
                 Some(Waiting::NoRequest(id, why)) => self.turn(Event::HttpDone { id, result: Err(why) }),
+                Some(Waiting::Command(number)) => {
+                    let result = Err(CommandRefusal::NoConsent);
+                    self.turn(Event::CommandEnded { number, result });
+                }
                 Some(Waiting::Slot(done)) => match done {
                     Done::Prepared(job) => self.turn(Event::SlotPrepared { job }),
                     Done::Scanned(job, present) => self.turn(Event::SlotScanned { job, present: &present }),
+                    Done::Filled(job, result) => {
+                        let result = result.as_deref().map_err(Clone::clone);
+                        self.turn(Event::SlotFilled { job, result });
+                    }
                     Done::Sealed(job) => self.turn(Event::SlotSealed { job }),
                     Done::Failed(job, error) => self.turn(Event::SlotFailed { job, error }),
                     Done::Loaded(job, result) => {
@@ -271,6 +280,11 @@ impl Shell {
                     self.done(failed(job, why));
                 }
             }
+            Effect::Listen { blobs } => self.sender.listen(&blobs),
+            // A light device has no bytes of its own to make others of: it fetches them.
+            Effect::Patch { job, .. } | Effect::Restore { job, .. } => {
+                self.done(Done::Filled(job, Err("a light device makes no chunks".into())));
+            }
             Effect::Seal { job, slot } => {
                 self.fetch.rest();
                 let done = self.disk.seal(slot).map_or_else(|why| failed(job, why), |()| Done::Sealed(job));
@@ -290,6 +304,8 @@ impl Shell {
             }
             Effect::DropCandidate { slot: _ } => (self.trial, self.candidate) = (None, None),
             Effect::Erase { slot } => self.disk.erase(slot),
+            // A light device has no settings in which anybody could consent, and nothing to start again.
+            Effect::Command { number, .. } => self.waiting.push_back(Waiting::Command(number)),
             Effect::Log { level: Level::Error, text } => self.shared.counters.error(format!("{}: {text}", self.device)),
             Effect::Log { level, text } => tracing::debug!(device = %self.device, ?level, "{text}"),
         }
@@ -363,7 +379,7 @@ impl Shell {
                 }
             },
             UpMessage::Report(report) => self.told(report),
-            UpMessage::Hello(_) | UpMessage::Want(_) => {}
+            UpMessage::Hello(_) | UpMessage::Want(_) | UpMessage::Done(_) => {}
         }
     }
 

@@ -124,7 +124,12 @@ fn join(
             classes: Vec::new(),
             features: names.iter().map(feature).collect(),
         },
-        variants: vec![Variant { name: "fp32".into(), blob: "m".into(), engines: vec!["tract".into()] }],
+        variants: vec![Variant {
+            name: "fp32".into(),
+            blob: "m".into(),
+            engines: vec!["tract".into()],
+            requires: Default::default(),
+        }],
         blobs: vec![Blob::describe("m", Role::Model, &[1; 10])],
     };
     let bytes = manifest.to_bytes()?;

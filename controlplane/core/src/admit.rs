@@ -135,6 +135,8 @@ impl Steward {
                 rollout: target.rollout.as_ref().map(|r| r.as_str().into()),
                 rollback: target.rollback,
                 trial: target.trial.clone(),
+                // The shell knows what is published and what it costs to send.
+                patches: Vec::new(),
             },
             manifest: bundle.manifest.clone(),
         })

@@ -17,7 +17,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use pinnace_protocol::ids::{BundleRef, DeviceId, Digest, RolloutId};
 use pinnace_protocol::manifest::{AssignmentCustom, Manifest};
-use pinnace_protocol::message::{Ack, Hello, Report, Window};
+use pinnace_protocol::message::{Ack, CommandDone, CommandKind, Hello, Report, Window};
 use serde::{Deserialize, Serialize};
 
 use crate::history::EventRecord;
@@ -104,6 +104,13 @@ pub enum Command {
         /// `key=value` each.
         labels: Vec<String>,
     },
+    /// Gives a device a signed command; the shell numbers, signs and sends it once this is durable.
+    Tell {
+        /// Which device.
+        device: DeviceId,
+        /// What.
+        kind: CommandKind,
+    },
 }
 
 /// Something that happened.
@@ -138,6 +145,13 @@ pub enum Event<'a> {
         device: &'a DeviceId,
         /// What it counted.
         message: &'a Window,
+    },
+    /// A device said how a command ended.
+    CommandDone {
+        /// Who.
+        device: &'a DeviceId,
+        /// What it says.
+        message: &'a CommandDone,
     },
     /// A bundle was signed and stored.
     BundlePublished(Published<'a>),

@@ -71,6 +71,10 @@ pub enum EventKind {
     DeviceCloned,
     /// A person released a device that was taken for two.
     DeviceReleased,
+    /// A person gave a device a command.
+    CommandGiven,
+    /// A device said how a command ended.
+    CommandDone,
 }
 
 /// A named value beside the sentence, for machines.

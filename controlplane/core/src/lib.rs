@@ -8,8 +8,10 @@ extern crate alloc;
 
 mod admit;
 pub mod api;
+pub mod broadcast;
 pub mod bundle;
 pub mod clone;
+mod command;
 mod drift_page;
 mod drift_watch;
 mod explain;

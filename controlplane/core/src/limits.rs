@@ -43,3 +43,13 @@ pub const QUARANTINES_MAX: usize = 8;
 pub const CONNECTIONS_REMEMBERED: usize = 16;
 /// Windows of one ledger epoch whose content is remembered, for the same purpose.
 pub const PRINTS_REMEMBERED: usize = 32;
+/// Milliseconds after a device said what it misses in which others may follow: longer than their jitter.
+pub const BROADCAST_GATHER_MS: u64 = 1_500;
+/// Milliseconds after the first word at which a round begins whoever may follow: a multiple of the one before.
+pub const BROADCAST_GATHER_MAX_MS: u64 = 9_000;
+/// A chunk that one of so many listeners misses is published to all.
+pub const BROADCAST_SHARE: u32 = 20;
+/// Blobs with a round to come.
+pub const BROADCAST_BLOBS_MAX: usize = 256;
+/// Devices whose word counts in one round.
+pub const BROADCAST_DEVICES_MAX: usize = 200_000;

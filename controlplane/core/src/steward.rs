@@ -201,6 +201,7 @@ impl Steward {
             Event::Hello { device, message } => self.on_hello(&mut turn, device, message),
             Event::Report { device, message } => self.on_report(&mut turn, device, message),
             Event::Window { device, message } => self.on_window(&mut turn, device, message),
+            Event::CommandDone { device, message } => self.command_done(&mut turn, device, message),
             Event::BundlePublished(published) => self.on_published(&mut turn, &published),
             Event::KeysChanged { actor, what } => {
                 let text = alloc::format!("{} changed keys: {}", cut(actor), cut(what));

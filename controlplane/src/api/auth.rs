@@ -33,7 +33,8 @@ fn check(state: &AppState, request: &Request) -> Result<(), Problem> {
     }))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// Returns the token that a request shows.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim)
 }
 

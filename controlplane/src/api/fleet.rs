@@ -1,18 +1,21 @@
 //! Devices, bundles, drift.
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use pinnace_controlplane_core::api::Command;
 use pinnace_controlplane_core::views::{BundleCell, DeviceCell, DevicePage, DriftPage, RunningCount};
 use pinnace_protocol::ids::{BundleRef, DeviceId, Family};
+use pinnace_protocol::limits::COMMAND_LIFE_MAX_S;
+use pinnace_protocol::message::CommandKind;
 use serde::{Deserialize, Serialize};
 
+use super::auth::bearer;
 use super::body::JsonBody;
 use super::problem::Problem;
 use super::rollouts::OPERATOR;
-use super::types::SetLabels;
+use super::types::{CommandGiven, CommandRequest, LastCommand, SetLabels};
 use super::{driver_problem, join_problem};
-use crate::limits::PAGE_MAX;
+use crate::limits::{COMMAND_LIFE_S, PAGE_MAX};
 use crate::state::AppState;
 
 /// Which part of the list.
@@ -86,6 +89,42 @@ pub(super) async fn release(
 ) -> Result<StatusCode, Problem> {
     state.driver.command(OPERATOR, Command::Release(device)).await.map_err(driver_problem)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/devices/{device}/commands`: signed for this device and sent; answered with its number.
+pub(super) async fn command(
+    State(state): State<AppState>,
+    Path(device): Path<DeviceId>,
+    JsonBody(request): JsonBody<CommandRequest>,
+) -> Result<(StatusCode, Json<CommandGiven>), Problem> {
+    let kind = CommandKind::parse(&request.kind).ok_or_else(|| {
+        let known: Vec<&str> = CommandKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        Problem::bad_request(&format!("`{}` is no command\n  hint: one of {}", request.kind, known.join(", ")))
+    })?;
+    let life_s = request.life_s.unwrap_or(COMMAND_LIFE_S);
+    if !(1..=COMMAND_LIFE_MAX_S).contains(&life_s) {
+        let text = format!("life_s {life_s} is not in 1..={COMMAND_LIFE_MAX_S}\n  hint: an hour suits most");
+        return Err(Problem::bad_request(&text));
+    }
+    let number = state.driver.tell(OPERATOR, device, kind, life_s).await.map_err(driver_problem)?;
+    Ok((StatusCode::ACCEPTED, Json(CommandGiven { number })))
+}
+
+/// `GET /v1/devices/{device}/commands`: the last command and how it ended. What was collected needs the admin token.
+pub(super) async fn last_command(
+    State(state): State<AppState>,
+    Path(device): Path<DeviceId>,
+    headers: HeaderMap,
+) -> Result<Json<LastCommand>, Problem> {
+    let last = state.driver_counters.commands.last(&device);
+    let mut last = last.ok_or_else(|| {
+        let hint = "hint: `pinnace device command NAME KIND` gives one";
+        Problem::not_found(&format!("{device} was given no command since the plane started\n  {hint}"))
+    })?;
+    if !bearer(&headers).is_some_and(|token| state.is_admin(token)) {
+        last.lines.clear();
+    }
+    Ok(Json(last))
 }
 
 pub(super) async fn set_labels(

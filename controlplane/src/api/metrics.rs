@@ -61,7 +61,7 @@ fn render(health: &HealthReply, stats: &StatsReply, cloned: u32, now: u64) -> St
         &one(i64::from(cloned)),
     );
     family("pinnace_uptime_seconds", "gauge", "Seconds since the process started.", &one(int(stats.uptime_s)));
-    let counters: [(&str, &str, u64); 12] = [
+    let counters: [(&str, &str, u64); 14] = [
         ("pinnace_messages_total", "Messages from devices that were verified.", stats.messages),
         ("pinnace_messages_unknown_total", "Messages on foreign topics, or too large.", stats.unknown),
         ("pinnace_messages_unverified_total", "Messages whose signature or form does not fit.", stats.unverified),
@@ -69,7 +69,9 @@ fn render(health: &HealthReply, stats: &StatsReply, cloned: u32, now: u64) -> St
         ("pinnace_events_total", "Events taken in by transactions.", stats.events),
         ("pinnace_directors_total", "Director bundles signed.", stats.directors),
         ("pinnace_acks_total", "Window acknowledgements sealed.", stats.acks),
-        ("pinnace_frames_total", "Frames sent to devices.", stats.frames),
+        ("pinnace_frames_total", "Frames sent to one device.", stats.frames),
+        ("pinnace_broadcasts_total", "Frames published to all who listen.", stats.broadcasts),
+        ("pinnace_frame_bytes_total", "Bytes of all frames.", stats.frame_bytes),
         ("pinnace_dropped_total", "Messages to devices dropped for want of room.", stats.dropped),
         ("pinnace_log_lines_total", "Log lines received from devices.", stats.log_lines),
         ("pinnace_connections_total", "Connections to the broker made.", stats.connections),

@@ -44,6 +44,7 @@ pub fn routes(state: AppState, pages: Router) -> Router {
         .route("/v1/devices/{device}", get(fleet::device).delete(fleet::revoke))
         .route("/v1/devices/{device}/labels", put(fleet::set_labels))
         .route("/v1/devices/{device}/release", post(fleet::release))
+        .route("/v1/devices/{device}/commands", post(fleet::command).get(fleet::last_command))
         .route("/v1/rollouts", get(rollouts::list).post(rollouts::create))
         .route("/v1/rollouts/{rollout}", get(rollouts::show))
         .route("/v1/rollouts/{rollout}/approve", post(rollouts::approve))

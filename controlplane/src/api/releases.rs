@@ -17,7 +17,7 @@ use super::driver_problem;
 use super::problem::Problem;
 use super::types::{BlobReply, ReleaseReply, ReleaseRequest, RepositoryReply, RoleVersion};
 use crate::blobs::BlobError;
-use crate::limits::UPLOAD_TIMEOUT_S;
+use crate::limits::{PATCH_WAIT_S, UPLOAD_TIMEOUT_S};
 use crate::registry::{Release, ReleaseError};
 use crate::repo_files;
 use crate::state::AppState;
@@ -112,8 +112,13 @@ pub(super) async fn publish(
         snapshot: published.snapshot().header.version,
         timestamp: published.timestamp().header.version,
     };
+    let (registry, manifest) = (state.registry.clone(), judged.sha256);
+    let family = judged.manifest.family.clone();
     state.driver.publish(judged).await.map_err(driver_problem)?;
     tracing::info!(bundle = %reply.bundle, snapshot = reply.snapshot, "a bundle was published");
+    // A rollout that begins at once should find them; large ones go on being made.
+    let patches = tokio::spawn(async move { registry.make_patches(family.as_str(), manifest).await });
+    _ = tokio::time::timeout(Duration::from_secs(PATCH_WAIT_S), patches).await;
     Ok((StatusCode::CREATED, Json(reply)))
 }
 
@@ -144,5 +149,5 @@ pub(super) async fn target(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    repo_files::target(&state.registry, &name, &headers).await
+    repo_files::target(&state.registry, &name, &headers)
 }

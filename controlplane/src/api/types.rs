@@ -54,6 +54,39 @@ pub struct SetLabels {
     pub labels: Vec<String>,
 }
 
+/// `POST /v1/devices/{device}/commands`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandRequest {
+    /// revert, pause, resume, collect-diagnostics, renew or restart.
+    pub kind: String,
+    /// Seconds for which it is good; an hour when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life_s: Option<u64>,
+}
+
+/// The answer: it is on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandGiven {
+    /// Its number; the device's answer names it.
+    pub number: u64,
+}
+
+/// `GET /v1/devices/{device}/commands`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastCommand {
+    /// Its number.
+    pub number: u64,
+    /// What.
+    pub kind: String,
+    /// done, refused or failed; none while the device has not answered.
+    pub outcome: Option<String>,
+    /// One sentence of the device.
+    pub text: String,
+    /// What was collected.
+    pub lines: Vec<String>,
+}
+
 /// `POST /v1/releases`. The blobs were put before; binary fields are base64.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -198,8 +231,12 @@ pub struct StatsReply {
     pub directors: u64,
     /// Window acknowledgements sealed.
     pub acks: u64,
-    /// Frames sent.
+    /// Frames sent to one device.
     pub frames: u64,
+    /// Frames published to all who listen.
+    pub broadcasts: u64,
+    /// Bytes of all frames.
+    pub frame_bytes: u64,
     /// Messages to devices dropped for want of room.
     pub dropped: u64,
     /// Log lines received from devices.

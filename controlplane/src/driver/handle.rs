@@ -2,8 +2,9 @@
 use std::sync::Arc;
 
 use pinnace_controlplane_core::Steward;
-use pinnace_controlplane_core::api::{Command, Done, Refusal};
+use pinnace_controlplane_core::api::{self, Done, Refusal};
 use pinnace_protocol::ids::DeviceId;
+use pinnace_protocol::message::{Command, CommandKind};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::registry::{Candidate, DirectorRoots, release::Judged};
@@ -55,7 +56,7 @@ pub(super) type View = Box<dyn FnOnce(&Steward) + Send>;
 /// What the driver is asked for.
 pub(super) enum Request {
     /// A command for the steward.
-    Command { actor: String, command: Command, reply: oneshot::Sender<Result<Done, DriverError>> },
+    Command { actor: String, command: api::Command, reply: oneshot::Sender<Result<Done, DriverError>> },
     /// A release found sound.
     Publish { judged: Box<Judged>, reply: oneshot::Sender<Result<(), DriverError>> },
     /// New online metadata.
@@ -64,6 +65,14 @@ pub(super) enum Request {
     Keys { new: Box<NewKeys>, reply: oneshot::Sender<Result<(), DriverError>> },
     /// A device to let in.
     Admit { admission: Box<Admission>, labels: Vec<String>, reply: oneshot::Sender<Result<(), DriverError>> },
+    /// A command for one device.
+    Tell {
+        actor: String,
+        device: DeviceId,
+        kind: CommandKind,
+        life_s: u64,
+        reply: oneshot::Sender<Result<u64, DriverError>>,
+    },
     /// Something only the store must know.
     Write { extra: Extra, reply: oneshot::Sender<Result<(), DriverError>> },
 }
@@ -89,7 +98,7 @@ impl DriverHandle {
     ///
     /// # Errors
     /// [`DriverError::Refused`] with the steward's reason; nothing changed.
-    pub async fn command(&self, actor: &str, command: Command) -> Result<Done, DriverError> {
+    pub async fn command(&self, actor: &str, command: api::Command) -> Result<Done, DriverError> {
         let actor = actor.to_owned();
         self.ask(|reply| Request::Command { actor, command, reply }).await
     }
@@ -126,6 +135,21 @@ impl DriverHandle {
         self.ask(|reply| Request::Admit { admission: Box::new(admission), labels, reply }).await
     }
 
+    /// Gives a device a command, signed and numbered, in the name of `actor`; returns its number once it is durable.
+    ///
+    /// # Errors
+    /// [`DriverError::Refused`] when there is no such device.
+    pub async fn tell(
+        &self,
+        actor: &str,
+        device: DeviceId,
+        kind: CommandKind,
+        life_s: u64,
+    ) -> Result<u64, DriverError> {
+        let actor = actor.to_owned();
+        self.ask(|reply| Request::Tell { actor, device, kind, life_s, reply }).await
+    }
+
     /// Writes what only the store must know.
     ///
     /// # Errors
@@ -150,10 +174,18 @@ impl DriverHandle {
     }
 }
 
+/// A command that is sent when the steward takes it.
+pub(super) struct Telling {
+    pub(super) device: DeviceId,
+    pub(super) command: Command,
+    pub(super) reply: oneshot::Sender<Result<u64, DriverError>>,
+}
+
 /// Who waits for the steward's answers and for durability.
 #[derive(Default)]
 pub(super) struct Waiting {
     pub(super) commands: std::collections::BTreeMap<u64, oneshot::Sender<Result<Done, DriverError>>>,
+    pub(super) told: std::collections::BTreeMap<u64, Telling>,
     pub(super) durable: Vec<oneshot::Sender<Result<(), DriverError>>>,
     pub(super) refused: Vec<(oneshot::Sender<Result<(), DriverError>>, DriverError)>,
     pub(super) adopt: Option<Arc<crate::registry::Published>>,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use pinnace_controlplane_core::Steward;
-use pinnace_controlplane_core::api::{Batch, Effect, Event, Published as PublishedBundle, RequestId, Step};
+use pinnace_controlplane_core::api::{self, Batch, Effect, Event, Published as PublishedBundle, RequestId, Step};
 use pinnace_controlplane_core::history::EventRecord;
 use pinnace_protocol::ids::{DeviceId, TenantId};
 use pinnace_protocol::message;
@@ -22,6 +22,7 @@ use pinnace_protocol::trust::names::metadata_name;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::commands::Desk;
 use crate::director::Director;
 use crate::limits;
 use crate::link::{FromLink, Keyring, UpMessage};
@@ -71,6 +72,8 @@ pub struct DriverCounters {
     pub log_lines: AtomicU64,
     /// 1 while connected to the broker.
     pub connected: AtomicU64,
+    /// Commands to single devices, and how they ended.
+    pub commands: Desk,
 }
 
 /// Everything the driver works with.
@@ -207,11 +210,24 @@ impl Driver {
                 match message.as_ref() {
                     UpMessage::Hello(message) => {
                         self.parts.director.heard(device, message.director_root);
+                        self.parts.director.runs(device, message.running.as_ref());
+                        let now = self.parts.clock.unix_s();
+                        if let Some(bytes) = self.parts.counters.commands.waiting(device, now) {
+                            self.parts.outbox.control(device, Down::Command, bytes);
+                        }
                         self.handle(&Event::Hello { device, message }, turn);
                     }
-                    UpMessage::Report(message) => self.handle(&Event::Report { device, message }, turn),
+                    UpMessage::Report(message) => {
+                        self.parts.director.runs(device, message.running.as_ref());
+                        self.handle(&Event::Report { device, message }, turn);
+                    }
                     UpMessage::Window(message) => self.handle(&Event::Window { device, message }, turn),
                     UpMessage::Log(log) => self.log(device, &log.lines),
+                    UpMessage::Done(message) => {
+                        if self.parts.counters.commands.answered(device, message) {
+                            self.handle(&Event::CommandDone { device, message }, turn);
+                        }
+                    }
                 }
                 turn.acks.push(ack);
             }
@@ -269,6 +285,22 @@ impl Driver {
                 turn.waiting.durable.push(reply);
                 turn.extras.push(Extra::Admit(admission));
                 self.handle(&Event::DeviceJoined { device: &device, device_profile: &profile, labels: &labels }, turn);
+            }
+            Request::Tell { actor, device, kind, life_s, reply } => {
+                self.next_request += 1;
+                let request = RequestId(self.next_request);
+                let tell = api::Command::Tell { device: device.clone(), kind };
+                self.handle(&Event::Command { request, actor: &actor, command: &tell }, turn);
+                let now = self.parts.clock.unix_s();
+                let mut number = 0;
+                if self.steward.known(&device).is_some() {
+                    // One count for all that is signed for a device: it only grows, over restarts and restored backups
+                    // too.
+                    number = self.parts.director.next_sequence(&device, now);
+                    turn.extras.push(Extra::Director { device: device.clone(), sequence: number });
+                }
+                let command = message::Command { number, expires_s: now.saturating_add(life_s), kind };
+                turn.waiting.told.insert(request.0, handle::Telling { device, command, reply });
             }
             Request::Write { extra, reply } => {
                 turn.extras.push(extra);
@@ -424,11 +456,32 @@ impl Driver {
             // Without listeners there is nobody to tell.
             Effect::Notify(record) => drop(self.parts.events.send(Arc::new(record))),
             Effect::Answer { request, result } => {
+                if let Some(telling) = waiting.told.remove(&request.0) {
+                    return self.tell(telling, result.map(|_| ()).map_err(DriverError::Refused));
+                }
                 if let Some(reply) = waiting.commands.remove(&request.0) {
                     drop(reply.send(result.map_err(DriverError::Refused)));
                 }
             }
         }
+    }
+
+    /// Sends a command that the steward has taken, and keeps it until the device answers.
+    fn tell(&self, telling: handle::Telling, taken: Result<(), DriverError>) {
+        let handle::Telling { device, command, reply } = telling;
+        let (parts, kind) = (&self.parts, Down::Command);
+        let sent = taken.map(|()| {
+            match message::seal_from_plane(&parts.plane_key, &parts.tenant, &device, kind.as_str(), &command) {
+                Ok(bytes) => {
+                    parts.counters.commands.given(&device, &command, bytes.clone());
+                    parts.outbox.control(&device, kind, bytes);
+                }
+                Err(error) => tracing::error!(%device, %error, "a command cannot be written"),
+            }
+            command.number
+        });
+        // When the asker has gone, nobody wants the answer.
+        drop(reply.send(sent));
     }
 
     fn direct(

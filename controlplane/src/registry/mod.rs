@@ -3,6 +3,8 @@
 //! What is published is one immutable [`Published`]; a release is judged against a copy of it exactly as a device would
 //! ([`release`]), and only after the new metadata is durable does the copy take its place.
 mod director_roots;
+mod layouts;
+mod patches;
 mod published;
 pub mod release;
 pub mod rotation;
@@ -20,6 +22,7 @@ use crate::keys::{KeyError, KeySet};
 use crate::limits::{METADATA_VERSIONS_KEPT, REFRESH_PART, SNAPSHOT_LIFE_S, TIMESTAMP_LIFE_S};
 
 pub use director_roots::DirectorRoots;
+pub use layouts::Layout;
 pub use published::{Published, Target};
 pub use release::{Candidate, Release, ReleaseError};
 pub use rotation::{Rotation, RotationError};
@@ -46,6 +49,8 @@ pub struct Registry {
     keys: KeySet,
     published: RwLock<Arc<Published>>,
     director: RwLock<Arc<DirectorRoots>>,
+    layouts: layouts::Layouts,
+    patches: patches::Patches,
     /// Held from judging a release until it is visible, so that two cannot be built on the same past.
     publishing: tokio::sync::Mutex<()>,
 }
@@ -60,6 +65,8 @@ impl Registry {
             keys.online_of(published.root(), role)?;
         }
         Ok(Self {
+            layouts: layouts::Layouts::default(),
+            patches: patches::Patches::open(&blobs),
             blobs,
             keys: keys.clone(),
             published: RwLock::new(Arc::new(published)),

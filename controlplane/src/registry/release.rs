@@ -179,10 +179,9 @@ impl Registry {
         }
         let expected = blob.chunk_digests();
         let (mut index, mut equal) = (0, true);
-        let chunk = usize::try_from(blob.chunk).map_err(|_| damaged("its chunks are too large"))?;
         let found = self
             .blobs()
-            .rehash(&blob.sha256, chunk, |piece| {
+            .rehash(&blob.sha256, &blob.layout(), |piece| {
                 equal &= expected.get(index) == Some(&Digest::of(piece));
                 index += 1;
             })
@@ -197,6 +196,9 @@ impl Registry {
         }
         if !equal || index != expected.len() {
             return Err(damaged("the manifest's chunk digests are not those of its bytes"));
+        }
+        if blob.parity.is_some() && !self.blobs().make_parity(blob).await? {
+            return Err(damaged("the manifest's parity is not that of its bytes"));
         }
         Ok(())
     }

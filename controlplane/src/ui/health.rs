@@ -47,7 +47,7 @@ fn control_plane(health: &HealthReply, stats: &StatsReply) -> Markup {
 }
 
 fn counters(s: &StatsReply, refused: u64, cloned: u32) -> Markup {
-    let rows: [(&str, u64, &str); 15] = [
+    let rows: [(&str, u64, &str); 16] = [
         ("messages", s.messages, "from devices, verified"),
         ("unverified", s.unverified, "signature or form did not fit, or of strangers"),
         ("unknown", s.unknown, "on topics that are not ours, or too large"),
@@ -58,7 +58,8 @@ fn counters(s: &StatsReply, refused: u64, cloned: u32) -> Markup {
         ("longest transaction", s.commit_max_us, "µs"),
         ("directors", s.directors, "signed, each for one device and one nonce"),
         ("acknowledgements", s.acks, "sealed: those windows are counted for ever"),
-        ("frames", s.frames, "of blobs and metadata sent"),
+        ("frames", s.frames, "of blobs and metadata sent to one device"),
+        ("broadcasts", s.broadcasts, "of blobs published once to all who listen"),
         ("dropped", s.dropped, "messages to devices, for want of room"),
         ("log lines", s.log_lines, "received from devices"),
         ("connections", s.connections, "to the broker made"),

@@ -222,6 +222,8 @@ pub const fn event(kind: EventKind) -> (Tone, Icon, &'static str) {
         EventKind::KeysChanged => (Tone::Warn, Icon::Gear, "keys changed"),
         EventKind::DeviceCloned => (Tone::Bad, Icon::Alert, "device cloned"),
         EventKind::DeviceReleased => (Tone::Warn, Icon::Chip, "device released"),
+        EventKind::CommandGiven => (Tone::Busy, Icon::Chip, "command given"),
+        EventKind::CommandDone => (Tone::Idle, Icon::Chip, "command ended"),
     }
 }
 
@@ -245,8 +247,10 @@ pub const fn is_decision(kind: EventKind) -> bool {
         | EventKind::RetrainWanted
         | EventKind::KeysChanged
         | EventKind::DeviceCloned
-        | EventKind::DeviceReleased => true,
-        EventKind::DeviceJoined
+        | EventKind::DeviceReleased
+        | EventKind::CommandGiven => true,
+        EventKind::CommandDone
+        | EventKind::DeviceJoined
         | EventKind::LabelsSet
         | EventKind::DeviceOffered
         | EventKind::DeviceAccepted

@@ -70,7 +70,12 @@ impl Draft {
                 classes: vec![],
                 features: vec![Feature { name: "wind".into(), kind: FeatureKind::Numeric, unit: "m/s".into() }],
             },
-            variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["tract".into()] }],
+            variants: vec![Variant {
+                name: "fp32".into(),
+                blob: "model.onnx".into(),
+                engines: vec!["tract".into()],
+                requires: Default::default(),
+            }],
             blobs: vec![
                 Blob::describe("model.onnx", Role::Model, &blobs[0]),
                 Blob::describe("profile.json", Role::Profile, &blobs[1]),

@@ -4,7 +4,7 @@ use pinnace_protocol::ids::{BundleRef, DeviceId, Digest};
 use pinnace_protocol::join::{ANCHOR_PATH, Anchor, JOIN_PATH, JoinReply, JoinRequest, JoinToken};
 use pinnace_protocol::message::{self, Ack, Counter, Frame, Hello, ReportKey, Want, WantBody, Window};
 use pinnace_protocol::time::ClockTrust;
-use pinnace_protocol::topic::{Down, Topic, Up, device_down_filter};
+use pinnace_protocol::topic::{BlobTopic, Down, Topic, Up, device_down_filter};
 use pinnace_protocol::{cbor, limits};
 use reqwest::StatusCode;
 use rumqttc::v5::mqttbytes::QoS;
@@ -188,6 +188,28 @@ impl Link {
 
     pub async fn frame(&mut self) -> Frame {
         cbor::decode(&self.next(Down::Chunk).await, limits::PAYLOAD_MAX_BYTES).unwrap()
+    }
+
+    /// Receives what is published of a blob to all.
+    pub async fn listen(&mut self, blob: &Digest) {
+        let Topic::Up(tenant, ..) = &self.topic else { unreachable!("a device's topic leads up") };
+        let topic = Topic::Blob(tenant.clone(), BlobTopic::of(blob)).to_text();
+        self.client.subscribe(topic, QoS::AtMostOnce).await.unwrap();
+        self.until(|packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
+    }
+
+    /// Waits for the next frame that is published to all.
+    pub async fn next_to_all(&mut self) -> Frame {
+        let payload = self
+            .until(|packet| match packet {
+                Packet::Publish(publish) => {
+                    let topic = Topic::parse(std::str::from_utf8(&publish.topic).unwrap());
+                    matches!(topic, Some(Topic::Blob(..))).then(|| publish.payload.to_vec())
+                }
+                _ => None,
+            })
+            .await;
+        cbor::decode(&payload, limits::PAYLOAD_MAX_BYTES).unwrap()
     }
 
     pub async fn publish(&mut self, kind: Up, payload: Vec<u8>) {

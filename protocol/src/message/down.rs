@@ -37,10 +37,15 @@ pub enum FrameBody {
     Chunk {
         /// The blob.
         blob: Digest,
-        /// Index of the chunk.
+        /// Index of the chunk; parity is numbered behind the data.
         index: u64,
         /// Its bytes.
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
+    },
+    /// Everything that several devices missed of a blob was published: what is still missing is asked for alone.
+    RoundOver {
+        /// The blob.
+        blob: Digest,
     },
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{BundleRef, Digest, RolloutId};
 use crate::time::ClockTrust;
+use crate::transfer::Bitmap;
 
 /// Orders all messages of one device: ledger epoch, process start, message. Later is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -126,14 +127,16 @@ pub enum FailCode {
     CrashLoop,
     /// The trial did not finish in time.
     Deadline,
-    /// The local API or an operator on the device took it back.
+    /// The local API or an operator took it back.
     Local,
+    /// It waits for a better moment: power, link, heat, load, hour, an application or an operator.
+    Deferred,
 }
 
 impl FailCode {
     /// Returns whether another attempt may succeed without a change of the bundle.
     pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::Network | Self::DiskFull)
+        matches!(self, Self::Network | Self::DiskFull | Self::Deferred)
     }
     /// Returns whether it hints at an attack or corruption rather than a bad model.
     pub const fn is_integrity(self) -> bool {
@@ -156,6 +159,7 @@ impl FailCode {
             Self::CrashLoop => "crash-loop",
             Self::Deadline => "deadline",
             Self::Local => "local",
+            Self::Deferred => "deferred",
         }
     }
 }
@@ -291,8 +295,15 @@ pub enum WantBody {
     Chunks {
         /// The blob.
         blob: Digest,
-        /// Indices; at most [`crate::limits::WANT_MAX_CHUNKS`].
+        /// Indices; at most [`crate::limits::WANT_MAX_CHUNKS`]. Those behind the data chunks are parity.
         indices: Vec<u64>,
+    },
+    /// Listens on the blob's topic and misses these chunks: the plane publishes once there what several miss.
+    Missing {
+        /// The blob.
+        blob: Digest,
+        /// The data chunks that neither are there nor can be made of others.
+        missing: Bitmap,
     },
 }
 

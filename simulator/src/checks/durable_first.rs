@@ -16,7 +16,7 @@ pub fn published_is_durable(disk: &Disk, message: &UpMessage) -> Result<(), Stri
             let missing = || format!("window {} is published and not durable", window.seq);
             return if durable { Ok(()) } else { Err(missing()) };
         }
-        UpMessage::Want(_) => return Ok(()),
+        UpMessage::Want(_) | UpMessage::Done(_) => return Ok(()),
     };
     let durable = disk.generation().unwrap_or(0);
     if said > durable {

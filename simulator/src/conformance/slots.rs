@@ -143,7 +143,12 @@ pub fn sample(version: u64) -> Result<Sample, String> {
             classes: Vec::new(),
             features: vec![Feature { name: "wind".into(), kind: FeatureKind::Numeric, unit: String::new() }],
         },
-        variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["tract".into()] }],
+        variants: vec![Variant {
+            name: "fp32".into(),
+            blob: "model.onnx".into(),
+            engines: vec!["tract".into()],
+            requires: Default::default(),
+        }],
         blobs,
     };
     let bytes = manifest.to_bytes().map_err(|e| e.to_string())?;

@@ -1,6 +1,7 @@
 //! What the core wants done.
 use pinnace_agent_core::{Effect, FetchError, HttpId, Job, Level, UpMessage};
-use pinnace_protocol::join::{METADATA_PATH, TARGETS_PATH};
+use pinnace_protocol::ids::Digest;
+use pinnace_protocol::join::{METADATA_PATH, PATCHES_PATH, TARGETS_PATH};
 use pinnace_protocol::message::Report;
 
 use super::Device;
@@ -30,6 +31,13 @@ impl Device {
                 let written = Order::Write(job, slot, blob, offset, bytes);
                 self.order(env, 5, written);
             }
+            Effect::Listen { blobs } => env.broker.listen(self.index, &blobs),
+            Effect::Patch { job, slot, blob, base, from, patch } => {
+                self.order(env, 100, Order::Patch(job, (slot, blob), (base, from), patch));
+            }
+            Effect::Restore { job, slot, blob, stripe, parity } => {
+                self.order(env, 50, Order::Restore(job, slot, blob, stripe, parity));
+            }
             Effect::Seal { job, slot } => self.order(env, 200, Order::Seal(job, slot)),
             Effect::Load { job, slot, released, role } => {
                 self.order(env, 900, Order::Load(job, slot, released, role));
@@ -55,6 +63,10 @@ impl Device {
                 self.order(env, 1, Order::DropCandidate);
             }
             Effect::Erase { slot } => self.order(env, 20, Order::Erase(slot)),
+            // No plane of the simulator gives one.
+            Effect::Command { number, kind } => {
+                env.tell(self.node(), format_args!("is told to {} by command {number}", kind.as_str()));
+            }
             Effect::Log { level, text } => {
                 let mark = match level {
                     Level::Info => "log",
@@ -123,6 +135,7 @@ impl Device {
                 env.judge(Check::S7, node, found);
             }
             UpMessage::Want(want) => env.tell(node, format_args!("wants {:?}", want.body)),
+            UpMessage::Done(done) => env.tell(node, format_args!("ended command {}", done.number)),
         }
         if let Ok(payload) = message.seal_with(|bytes| sign(&self.public, bytes), &env.tenant, &self.id) {
             env.publish_up(index, message.kind(), payload);
@@ -142,7 +155,11 @@ impl Device {
             (Http::Down, _) => (self.rng.between(1, HTTP_TIMEOUT_MS), network("refused")),
             (Http::Up | Http::Busy, None) => (HTTP_TIMEOUT_MS, network("timed out")),
             (Http::Busy, Some(delay)) => (*delay, Err(FetchError::Busy { retry_after_s: 5 })),
-            (Http::Up, Some(delay)) => (*delay, read(env, path, range, max)),
+            (Http::Up, Some(delay)) => {
+                let found = read(env, path, range, max);
+                // Who owns the broker may own the mirror.
+                (*delay, found.map(|bytes| env.lie(bytes)))
+            }
         };
         self.later(env, delay, Stimulus::Http(id, result));
     }
@@ -174,10 +191,11 @@ impl Device {
 
 /// Reads a file as the plane's device address serves it.
 fn read(env: &Env, path: &str, range: Option<(u64, u64)>, max: u64) -> Result<Vec<u8>, FetchError> {
+    let patch = path.strip_prefix(PATCHES_PATH).and_then(Digest::from_hex);
     let file = match (path.strip_prefix(METADATA_PATH), path.strip_prefix(TARGETS_PATH)) {
         (Some(name), _) => env.served_metadata(name),
         (None, Some(name)) => env.repo.target(name),
-        (None, None) => None,
+        (None, None) => patch.and_then(|patch| env.repo.patch(&patch)),
     };
     let file = file.ok_or(FetchError::NotFound)?;
     let piece = match range {

@@ -1,5 +1,6 @@
 //! Slot work: rooms, chunks, seals, loads, one after the other.
 use pinnace_agent_core::{Event as CoreEvent, Job, LoadRole, LoadedInfo, SlotError, SlotName};
+use pinnace_protocol::ids::Digest;
 use pinnace_protocol::message::{FailCode, Failure};
 
 use super::{Death, Device};
@@ -43,6 +44,19 @@ impl Device {
                     self.slot_failed(env, job, why);
                 }
             }
+            Order::Patch(job, (slot, blob), (base, from), patch) => {
+                let slot = self.touch(env, slot, "a patch");
+                let (made, library) = (env.repo.blob(&blob), &mut env.library);
+                let result = self.disk.slots.patch((slot, &blob), (base, &from), &patch, made, library);
+                env.counts.patched += u64::from(result.is_ok());
+                self.filled(env, job, result);
+            }
+            Order::Restore(job, slot, blob, stripe, parity) => {
+                let slot = self.touch(env, slot, "a restore");
+                let result = self.disk.slots.restore(slot, &blob, stripe, &parity, &mut env.library);
+                env.counts.restored += u64::from(result.is_ok());
+                self.filled(env, job, result);
+            }
             Order::Seal(job, slot) => {
                 let slot = self.touch(env, slot, "a seal");
                 match self.disk.slots.seal(slot, !env.has(Plant::SealWithoutSync), &mut env.library) {
@@ -77,8 +91,23 @@ impl Device {
                 self.disk.slots.interrupt_seal(*slot, sync, &mut env.library, images);
             }
             Order::Erase(slot) => self.disk.slots.interrupt_erase(*slot, images),
-            Order::Prepare(..) | Order::Scan(..) | Order::Write(..) | Order::Load(..) | Order::DropCandidate => {}
+            Order::Prepare(..)
+            | Order::Scan(..)
+            | Order::Write(..)
+            | Order::Patch(..)
+            | Order::Restore(..)
+            | Order::Load(..)
+            | Order::DropCandidate => {}
         }
+    }
+
+    fn filled(&mut self, env: &mut Env, job: Job, result: Result<Vec<(Digest, u64)>, String>) {
+        match &result {
+            Ok(present) => env.tell(self.node(), format_args!("has made {} chunks of what is there", present.len())),
+            Err(why) => env.tell(self.node(), format_args!("could make no chunks: {why}")),
+        }
+        let result = result.as_deref().map_err(Clone::clone);
+        self.turn(env, CoreEvent::SlotFilled { job, result }, None);
     }
 
     fn slot_failed(&mut self, env: &mut Env, job: Job, why: String) {

@@ -148,6 +148,14 @@ impl Plane {
             assignment = mistaken.as_ref().or(assignment);
         }
         let have = self.roots.get(&index).copied().unwrap_or(1);
+        let running = self.running.get(&index).copied().filter(|_| env.patches);
+        let offer = running.zip(assignment).and_then(|(base, a)| env.repo.offer(&base, &a.manifest.sha256));
+        let with_patch = assignment.map(|a| {
+            let mut a = a.clone();
+            a.custom.patches.extend(offer);
+            a
+        });
+        let assignment = with_patch.as_ref();
         let roots = if env.has(Plant::KeepRoots) { &[] } else { roots_after(&env.repo.director_roots, have) };
         match sign_order(env, device, nonce, assignment, version, roots) {
             Ok(payload) => {

@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
+use pinnace_controlplane_core::broadcast::{Broadcast, Item};
 use pinnace_controlplane_core::{
     Assignment, Command, Config, Done, Effect, Event as CoreEvent, IntervalBy, Published, Refusal, RequestId, Row,
     Step, Steward,
 };
-use pinnace_protocol::message::{self, WantBody};
+use pinnace_protocol::ids::Digest;
+use pinnace_protocol::message::{self, Frame, FrameBody, WantBody};
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
 use pinnace_protocol::topic::Up;
 
@@ -30,6 +32,8 @@ const CONFIG: Config = Config { interval: IntervalBy::Seconds(INTERVAL_MS / 1000
 pub const INTERVAL_MS: u64 = 3_600_000;
 /// Milliseconds that the driver waits for more messages before it commits, at most.
 const GATHER_MS: u64 = 20;
+/// Chunks published to all in one virtual millisecond.
+const BROADCAST_AT_ONCE: usize = 8;
 
 /// Orders that the plane signs in a millisecond.
 const ORDERS_PER_MS: u64 = 16;
@@ -66,6 +70,10 @@ pub struct Plane {
     roots: BTreeMap<usize, u64>,
     /// The order before: for a planted bug.
     last_order: Option<Assignment>,
+    /// What each device says that it runs: patches are offered from there.
+    pub(super) running: BTreeMap<usize, Digest>,
+    broadcast: Broadcast,
+    broadcast_due: bool,
     requests: u64,
     rng: Rng,
 }
@@ -90,6 +98,9 @@ impl Plane {
             answers: BTreeMap::new(),
             roots: BTreeMap::new(),
             last_order: None,
+            running: BTreeMap::new(),
+            broadcast: Broadcast::default(),
+            broadcast_due: false,
             requests: 0,
             rng,
         }
@@ -124,6 +135,8 @@ impl Plane {
         }
         self.inbox.clear();
         self.roots.clear();
+        self.running.clear();
+        (self.broadcast, self.broadcast_due) = (Broadcast::default(), false);
         env.plane_up = true;
         env.tell(Node::Plane, "starts");
         let found = env.checks.counted.compare_bytes();
@@ -237,6 +250,7 @@ impl Plane {
                 } else {
                     self.roots.remove(&packet.device);
                 }
+                self.running.extend(message.running.as_ref().map(|r| (packet.device, r.manifest)));
                 steward.handle(now, CoreEvent::Hello { device, message }, step);
             }
             Up::Report => {
@@ -245,6 +259,7 @@ impl Plane {
                 if env.has(Plant::DropReasons) {
                     message.failure = None;
                 }
+                self.running.extend(message.running.as_ref().map(|r| (packet.device, r.manifest)));
                 steward.handle(now, CoreEvent::Report { device, message: &message }, step);
             }
             Up::Window => {
@@ -255,9 +270,18 @@ impl Plane {
             Up::Want => {
                 let want: message::Want =
                     message::open_with(VERIFIER, key, tenant, device, kind, &packet.payload).map_err(refused)?;
-                answer(env, packet.device, &want.body);
+                match &want.body {
+                    WantBody::Missing { blob, missing } => {
+                        let Some((entry, _)) = env.repo.chunks(blob) else { return Ok(()) };
+                        let (chunks, stripes, id) = (entry.layout().count(), entry.stripes(), device.clone());
+                        self.broadcast.missing(now.mono, &id, blob, chunks, stripes, missing);
+                        self.broadcast_soon(env);
+                    }
+                    other => answer(env, packet.device, other),
+                }
             }
-            Up::Log => {}
+            // No operator of a simulated fleet gives commands to single devices.
+            Up::Log | Up::Done => {}
         }
         Ok(())
     }
@@ -271,6 +295,40 @@ impl Plane {
         let found = env.checks.bounded.woken(Node::Plane, env.now());
         env.judge(Check::S9, Node::Plane, found);
         self.handle(env, CoreEvent::Tick);
+    }
+
+    fn broadcast_soon(&mut self, env: &mut Env) {
+        if self.broadcast_due {
+            return;
+        }
+        let Some(due) = self.broadcast.due() else { return };
+        self.broadcast_due = true;
+        let at = (self.booted_at + due.0).max(env.now() + 1);
+        env.queue.at(at, Event::PlaneBroadcast(self.life));
+    }
+
+    /// Publishes to all what is due, some chunks at a time.
+    pub fn broadcast(&mut self, env: &mut Env, life: u32) {
+        if life != self.life || self.steward.is_none() {
+            return;
+        }
+        self.broadcast_due = false;
+        let now = self.now(env).mono;
+        for _ in 0..BROADCAST_AT_ONCE {
+            let (blob, body) = match self.broadcast.next(now) {
+                None => break,
+                Some(Item::Over(blob)) => (blob, FrameBody::RoundOver { blob }),
+                Some(Item::Chunk(blob, index)) => {
+                    let chunk = env.repo.chunks(&blob).and_then(|(_, chunks)| chunks.get(index as usize));
+                    let Some(bytes) = chunk.cloned() else { continue };
+                    (blob, FrameBody::Chunk { blob, index, bytes })
+                }
+            };
+            if let Ok(payload) = pinnace_protocol::cbor::encode(&Frame { body }) {
+                env.publish_blob(&blob, payload);
+            }
+        }
+        self.broadcast_soon(env);
     }
 
     fn handle(&mut self, env: &mut Env, event: CoreEvent<'_>) {
@@ -312,7 +370,7 @@ impl Plane {
         if env.repo.released(version).is_none() {
             let now_s = env.unix_ms() / 1000;
             let bytes = env.model_bytes(version);
-            env.repo.release(version, bytes, now_s);
+            env.repo.release(version, bytes, env.chunks, now_s);
         }
         let Some(release) = env.repo.released(version) else { return };
         let profile = release.bundle.content(pinnace_protocol::manifest::Role::Profile).unwrap_or_default().to_vec();
@@ -383,7 +441,6 @@ impl Plane {
 
 /// Answers a want with frames, as the plane's link does: without the core.
 fn answer(env: &mut Env, device: usize, body: &WantBody) {
-    use pinnace_protocol::message::{Frame, FrameBody};
     let frames: Vec<FrameBody> = match body {
         WantBody::Meta { name } => {
             let bytes = env.served_metadata(name).or_else(|| env.repo.target(name));
@@ -391,15 +448,21 @@ fn answer(env: &mut Env, device: usize, body: &WantBody) {
             vec![FrameBody::Meta { name: name.clone(), bytes }]
         }
         WantBody::Chunks { blob, indices } => {
-            let whole = env.repo.blob(blob).unwrap_or_default();
-            let chunk = pinnace_protocol::limits::CHUNK_BYTES as usize;
+            let patch = env.repo.patch(blob);
             let cut = |index: &u64| {
-                let bytes = whole.chunks(chunk).nth(usize::try_from(*index).ok()?)?.to_vec();
+                let bytes = match patch {
+                    // Those of this world have one chunk.
+                    Some(patch) => (*index == 0).then_some(patch)?.to_vec(),
+                    None => env.repo.chunks(blob)?.1.get(usize::try_from(*index).ok()?)?.clone(),
+                };
                 Some(FrameBody::Chunk { blob: *blob, index: *index, bytes })
             };
             indices.iter().filter_map(cut).collect()
         }
+        // Not to one device.
+        WantBody::Missing { .. } => Vec::new(),
     };
+    env.counts.chunks_alone += frames.iter().filter(|f| matches!(f, FrameBody::Chunk { .. })).count() as u64;
     for body in frames {
         if let Ok(payload) = pinnace_protocol::cbor::encode(&Frame { body }) {
             env.publish_down(device, pinnace_protocol::topic::Down::Chunk, payload);

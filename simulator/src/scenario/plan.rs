@@ -57,6 +57,8 @@ impl Scenario {
             wishes: vec![baseline, new],
             policy: self.policy.clone(),
             fates: BTreeMap::from([(2, self.fates(prepared, &mut rng))]),
+            patches: false,
+            chunks: None,
             model_bytes: BTreeMap::from([sizes(1), sizes(2)]),
             world: World {
                 season_tenths: 0,

@@ -113,7 +113,12 @@ fn bundle() -> Result<Files, Box<dyn Error>> {
             classes: Vec::new(),
             features: vec![Feature { name: "wind".into(), kind: FeatureKind::Numeric, unit: "m/s".into() }],
         },
-        variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["tract".into()] }],
+        variants: vec![Variant {
+            name: "fp32".into(),
+            blob: "model.onnx".into(),
+            engines: vec!["tract".into()],
+            requires: Default::default(),
+        }],
         blobs: vec![Blob::describe("model.onnx", Role::Model, &model), Blob::describe("card.md", Role::Card, &card)],
     };
     let bytes = manifest.to_bytes()?;

@@ -12,7 +12,10 @@ use pinnace_protocol::topic::Down;
 use serde::{Deserialize, Serialize};
 
 use super::StepDigest;
-use crate::api::{Config, Event, FetchError, HttpId, Intervals, Job, Key, LoadedInfo, SlotError, Stored, WindowDraft};
+use crate::api::{
+    CommandRefusal, Conditions, Config, DeferPolicy, Event, FetchError, HttpId, Intervals, Job, Key, LoadedInfo,
+    SlotError, Stored, WindowDraft,
+};
 
 /// Bytes in a record, or where they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +87,25 @@ pub enum Recorded {
     LocalRevert,
     Stopping,
     Tick,
+    SlotFilled {
+        job: Job,
+        #[serde(with = "chunks")]
+        present: Vec<(Digest, u64)>,
+        /// Why there are none.
+        failed: Option<String>,
+    },
+    Surroundings {
+        conditions: Conditions,
+        policy: DeferPolicy,
+    },
+    Veto {
+        seconds: u32,
+        reason: String,
+    },
+    CommandEnded {
+        number: u64,
+        result: Result<(String, Vec<String>), CommandRefusal>,
+    },
 }
 
 /// A [`LoadedInfo`] as it is kept: the profile itself instead of its compiled form.
@@ -114,6 +136,11 @@ impl Recorded {
             Event::SlotPrepared { job } => Self::SlotPrepared { job: *job },
             Event::SlotScanned { job, present } => Self::SlotScanned { job: *job, present: present.to_vec() },
             Event::SlotSealed { job } => Self::SlotSealed { job: *job },
+            Event::SlotFilled { job, result } => Self::SlotFilled {
+                job: *job,
+                present: result.as_ref().map(|present| present.to_vec()).unwrap_or_default(),
+                failed: result.as_ref().err().cloned(),
+            },
             Event::SlotFailed { job, error } => Self::SlotFailed { job: *job, error: error.clone() },
             Event::Loaded { job, result } => {
                 let result = match result {
@@ -132,6 +159,11 @@ impl Recorded {
             Event::LocalRevert => Self::LocalRevert,
             Event::Stopping => Self::Stopping,
             Event::Tick => Self::Tick,
+            Event::Surroundings { conditions, policy } => {
+                Self::Surroundings { conditions: *conditions, policy: policy.clone() }
+            }
+            Event::Veto { seconds, reason } => Self::Veto { seconds: *seconds, reason: reason.clone() },
+            Event::CommandEnded { number, result } => Self::CommandEnded { number: *number, result: result.clone() },
         }
     }
 }

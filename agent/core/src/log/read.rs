@@ -113,6 +113,10 @@ impl<'a> LogReader<'a> {
             Recorded::SlotPrepared { job } => Event::SlotPrepared { job: *job },
             Recorded::SlotScanned { job, present } => Event::SlotScanned { job: *job, present },
             Recorded::SlotSealed { job } => Event::SlotSealed { job: *job },
+            Recorded::SlotFilled { job, present, failed } => {
+                let result = failed.as_ref().map_or(Ok(present.as_slice()), |why| Err(why.clone()));
+                Event::SlotFilled { job: *job, result }
+            }
             Recorded::SlotFailed { job, error } => Event::SlotFailed { job: *job, error: error.clone() },
             Recorded::Loaded { job, result } => {
                 let result = match result {
@@ -127,6 +131,13 @@ impl<'a> LogReader<'a> {
             Recorded::LocalRevert => Event::LocalRevert,
             Recorded::Stopping => Event::Stopping,
             Recorded::Tick => Event::Tick,
+            Recorded::Surroundings { conditions, policy } => {
+                Event::Surroundings { conditions: *conditions, policy: policy.clone() }
+            }
+            Recorded::Veto { seconds, reason } => Event::Veto { seconds: *seconds, reason: reason.clone() },
+            Recorded::CommandEnded { number, result } => {
+                Event::CommandEnded { number: *number, result: result.clone() }
+            }
         })
     }
 

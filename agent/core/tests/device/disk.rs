@@ -81,7 +81,7 @@ impl SlotDisk {
         let mut present = Vec::new();
         for blob in &manifest.blobs {
             for (index, (piece, digest)) in
-                self.blobs[&blob.sha256].chunks(blob.chunk as usize).zip(blob.chunk_digests()).enumerate()
+                blob.layout().pieces(&self.blobs[&blob.sha256]).zip(blob.chunk_digests()).enumerate()
             {
                 if Digest::of(piece) == digest {
                     present.push((blob.sha256, index as u64));

@@ -216,3 +216,31 @@ fn with_nothing_to_go_back_to_the_model_stays() {
     world.settle();
     assert_eq!(world.serves(), Some(v1.digest));
 }
+
+#[test]
+fn each_write_of_an_install_may_find_no_room_and_nothing_is_half_applied() {
+    let mut failed = 0;
+    for write in 0.. {
+        let (mut world, v1, v2) = with_active(300_000);
+        world.full_at = Some(write);
+        world.assign(Assigned::new(&v2, 2));
+        let full =
+            |w: &World| w.plane.reports.iter().any(|r| r.failure.as_ref().map(|f| f.code) == Some(FailCode::DiskFull));
+        world.until("it came to something", |w| full(w) || w.serves() == Some(v2.digest));
+        if world.full_at.is_some() {
+            // Every write of this install was through before it came to that.
+            break;
+        }
+        failed += 1;
+        assert!(full(&world), "write {write}: {:?}", world.last());
+        assert_eq!((world.serves(), world.trying), (Some(v1.digest), None), "write {write}");
+        // The power goes too, before there is room again.
+        if write % 2 == 1 {
+            world.start();
+        }
+        world.until("healthy", |w| w.serves() == Some(v2.digest) && w.phase() == Some(Phase::Healthy));
+        assert!(world.plane.reports.iter().all(|r| r.phase != Phase::Failed), "write {write}");
+    }
+    // Room for the bundle, its ten chunks, its seal.
+    assert!(failed >= 12, "{failed}");
+}

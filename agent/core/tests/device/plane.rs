@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use ed25519_dalek::SigningKey;
 use pinnace_agent_core::{FetchError, UpMessage};
 use pinnace_protocol::cbor;
-use pinnace_protocol::ids::{DeviceId, TenantId};
-use pinnace_protocol::join::{METADATA_PATH, TARGETS_PATH};
-use pinnace_protocol::message::{Ack, Frame, FrameBody, Hello, Report, Want, WantBody, Window, seal_from_plane};
+use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
+use pinnace_protocol::join::{METADATA_PATH, PATCHES_PATH, TARGETS_PATH};
+use pinnace_protocol::message::{
+    Ack, CommandDone, Frame, FrameBody, Hello, Report, Want, WantBody, Window, seal_from_plane,
+};
 use pinnace_protocol::topic::Down;
+use pinnace_protocol::transfer::Bitmap;
 
 use crate::repo::{Assigned, Repo};
 
@@ -43,8 +46,23 @@ pub struct Plane {
     pub hellos: Vec<Hello>,
     pub wants: usize,
     pub gets: usize,
+    /// What the device said of commands.
+    pub done: Vec<CommandDone>,
     /// Windows by epoch and number: folded once.
     pub folded: BTreeMap<(u64, u64), Window>,
+    /// Of a thousand chunks published to all, so many are lost.
+    pub loses: u64,
+    /// Whether anything is published to all; a plane of an earlier version does not know how.
+    pub broadcasts: bool,
+    /// Every second chunk for this device alone is lost.
+    pub halves: bool,
+    /// A range over HTTP gives no answer within any time.
+    pub http_hangs: bool,
+    /// Chunks sent: to all, and to this device alone.
+    pub sent: (u64, u64),
+    /// Patches by their digest.
+    pub patches: BTreeMap<Digest, Vec<u8>>,
+    random: u64,
 }
 
 impl Plane {
@@ -62,8 +80,44 @@ impl Plane {
             hellos: Vec::new(),
             wants: 0,
             gets: 0,
+            done: Vec::new(),
             folded: BTreeMap::new(),
+            loses: 0,
+            broadcasts: true,
+            halves: false,
+            http_hangs: false,
+            sent: (0, 0),
+            patches: BTreeMap::new(),
+            random: 1,
         }
+    }
+
+    /// Lets chance go on, so that another seed loses other chunks.
+    pub fn publish_nothing(&mut self) -> bool {
+        self.chance(0)
+    }
+
+    fn chance(&mut self, permille: u64) -> bool {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.random >> 33) % 1000 < permille
+    }
+
+    /// Publishes to all what is missing, and all parity when that is most of it.
+    fn publish_missing(&mut self, digest: &Digest, missing: &Bitmap) -> Vec<FrameBody> {
+        let (blob, chunks) = self.repo.chunks(digest);
+        let mut indices: Vec<u64> = missing.iter().collect();
+        if indices.len() as u64 * 2 > blob.layout().count() {
+            indices.extend(blob.layout().count()..chunks.len() as u64);
+        }
+        let mut frames = Vec::new();
+        for index in indices {
+            self.sent.0 += 1;
+            if !self.chance(self.loses) {
+                frames.push(FrameBody::Chunk { blob: *digest, index, bytes: chunks[index as usize].clone() });
+            }
+        }
+        frames.push(FrameBody::RoundOver { blob: *digest });
+        frames
     }
 
     /// Takes a message of the device and returns the answers.
@@ -88,6 +142,10 @@ impl Plane {
                 assert_eq!(*known, window, "one number, one window");
                 if self.acks { vec![(Down::Ack, self.ack(tenant, device, epoch))] } else { vec![] }
             }
+            UpMessage::Done(done) => {
+                self.done.push(done);
+                vec![]
+            }
             UpMessage::Want(want) => {
                 self.wants += 1;
                 self.answer(&want)
@@ -106,12 +164,13 @@ impl Plane {
         seal_from_plane(&self.key, tenant, device, Down::Ack.as_str(), &Ack { epoch, watermark, above }).unwrap()
     }
 
-    fn answer(&self, want: &Want) -> Vec<(Down, Vec<u8>)> {
+    fn answer(&mut self, want: &Want) -> Vec<(Down, Vec<u8>)> {
         if self.mqtt == Mqtt::Silent {
             return vec![];
         }
+        let tampers = self.mqtt == Mqtt::Tampers;
         let spoil = |mut bytes: Vec<u8>| {
-            if self.mqtt == Mqtt::Tampers {
+            if tampers {
                 let middle = bytes.len() / 2;
                 bytes[middle] ^= 0x40;
             }
@@ -124,9 +183,25 @@ impl Plane {
                 vec![FrameBody::Meta { name: name.clone(), bytes }]
             }
             WantBody::Chunks { blob, indices } => {
-                let whole = self.repo.blob(blob).unwrap();
-                let cut = |i: u64| whole.chunks(32 * 1024).nth(i as usize).unwrap().to_vec();
-                indices.iter().map(|i| FrameBody::Chunk { blob: *blob, index: *i, bytes: spoil(cut(*i)) }).collect()
+                let chunks = match self.patches.get(blob) {
+                    Some(patch) => patch.chunks(32 * 1024).map(<[u8]>::to_vec).collect(),
+                    None if self.repo.blob(blob).is_none() => return vec![],
+                    None => self.repo.chunks(blob).1,
+                };
+                self.sent.1 += indices.len() as u64;
+                let is_kept = |i: &&u64| !self.halves || i.is_multiple_of(2) || indices.len() == 1;
+                let cut =
+                    |i: &u64| FrameBody::Chunk { blob: *blob, index: *i, bytes: spoil(chunks[*i as usize].clone()) };
+                indices.iter().filter(is_kept).map(cut).collect()
+            }
+            WantBody::Missing { .. } if !self.broadcasts => vec![],
+            WantBody::Missing { blob, missing } => {
+                let frames = self.publish_missing(blob, missing);
+                let spoilt = |frame| match frame {
+                    FrameBody::Chunk { blob, index, bytes } => FrameBody::Chunk { blob, index, bytes: spoil(bytes) },
+                    other => other,
+                };
+                frames.into_iter().map(spoilt).collect()
             }
         };
         frames.into_iter().map(|body| (Down::Chunk, cbor::encode(&Frame { body }).unwrap())).collect()
@@ -142,9 +217,11 @@ impl Plane {
             }
             Http::Answers | Http::Tampers => {}
         }
-        let file = match path.strip_prefix(METADATA_PATH) {
-            Some(name) => self.repo.metadata.get(name),
-            None => self.repo.targets.get(path.strip_prefix(TARGETS_PATH).unwrap()),
+        let patch = path.strip_prefix(PATCHES_PATH).map(|hex| Digest::from_hex(hex).unwrap());
+        let file = match (path.strip_prefix(METADATA_PATH), patch) {
+            (Some(name), _) => self.repo.metadata.get(name),
+            (None, Some(patch)) => self.patches.get(&patch),
+            (None, None) => self.repo.targets.get(path.strip_prefix(TARGETS_PATH).unwrap()),
         };
         let mut bytes = file.cloned().ok_or(FetchError::NotFound)?;
         if let Some((from, length)) = range {

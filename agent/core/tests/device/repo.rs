@@ -5,6 +5,7 @@ use pinnace_protocol::ids::{BundleRef, Digest, Family};
 use pinnace_protocol::manifest::{
     AssignmentCustom, Blob, Compat, Feature, FeatureKind, Manifest, Role, SPEC, Signature, Task, TrialPolicy, Variant,
 };
+use pinnace_protocol::transfer::{Cuts, PatchOffer, Stripes, parity};
 use pinnace_protocol::trust::author::{self, DirectorOrder, direct, publish, sign};
 use pinnace_protocol::trust::names::target_name;
 use pinnace_protocol::trust::{Root, Signer, SigningKey, Snapshot, TargetFile, Targets, Timestamp, TufKey};
@@ -179,7 +180,12 @@ impl Repo {
                 classes: vec!["0".into(), "1".into()],
                 features: vec![Feature { name: "wind".into(), kind: FeatureKind::Numeric, unit: String::new() }],
             },
-            variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["tract".into()] }],
+            variants: vec![Variant {
+                name: "fp32".into(),
+                blob: "model.onnx".into(),
+                engines: vec!["tract".into()],
+                requires: Default::default(),
+            }],
             blobs: vec![
                 Blob::describe("model.onnx", Role::Model, &model),
                 Blob::describe("card.md", Role::Card, &card),
@@ -203,6 +209,35 @@ impl Repo {
 
     pub fn release(&mut self, version: u64) -> Bundle {
         self.release_with(version, 1_000_000, |_| {})
+    }
+
+    /// Releases a version with parity over its model, cut in uneven pieces; `model` are its bytes.
+    pub fn release_model(&mut self, version: u64, model: &[u8]) -> Bundle {
+        let mut lengths = Vec::new();
+        let mut left = model.len() as u32;
+        while left > 0 {
+            let length = (32_768 - (lengths.len() as u32 % 5) * 1_000).min(left);
+            lengths.push(length);
+            left -= length;
+        }
+        let blob = Blob::describe_cut("model.onnx", Role::Model, model, &Cuts::listed(&lengths));
+        let parity = parity_of(&blob, model);
+        let blob = blob.with_parity(parity.iter().map(Vec::as_slice));
+        self.targets.insert(target_name(&blob.target_path(), Some(&blob.sha256.0)), model.to_vec());
+        self.release_with(version, 1_000, |m| m.blobs[0] = blob)
+    }
+
+    /// Returns a released blob's entry, and its chunks with the parity behind them.
+    pub fn chunks(&self, digest: &Digest) -> (Blob, Vec<Vec<u8>>) {
+        let manifests = self.targets.iter().filter(|(name, _)| name.ends_with(".manifest.json"));
+        let mut blobs = manifests.flat_map(|(_, bytes)| Manifest::parse(bytes).unwrap().blobs);
+        let blob = blobs.find(|b| b.sha256 == *digest).unwrap();
+        let whole = self.blob(digest).unwrap();
+        let mut chunks: Vec<Vec<u8>> = blob.layout().pieces(whole).map(<[u8]>::to_vec).collect();
+        if blob.parity.is_some() {
+            chunks.extend(parity_of(&blob, whole));
+        }
+        (blob, chunks)
     }
 
     /// Returns a blob's bytes by its digest.
@@ -229,6 +264,19 @@ impl Repo {
     }
 }
 
+/// Returns the parity chunks of a blob in their order.
+fn parity_of(blob: &Blob, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let cuts = blob.layout();
+    let stripes = Stripes::new(cuts.count(), Stripes::parity_for(cuts.count()));
+    let chunks: Vec<&[u8]> = cuts.pieces(bytes).collect();
+    let mut parity = BTreeMap::new();
+    for stripe in 0..stripes.count() {
+        let made = parity::encode(&cuts, &stripes, stripe, |i| Some(chunks[i as usize].to_vec())).unwrap();
+        parity.extend(stripes.parity(stripe).zip(made));
+    }
+    parity.into_values().collect()
+}
+
 fn custom(counter: u64) -> Value {
     json!({ "hardware_ids": ["gateway"], "release_counter": counter, "model": "rain" })
 }
@@ -240,11 +288,12 @@ pub struct Assigned {
     pub generation: u64,
     pub rollback: bool,
     pub trial: TrialPolicy,
+    pub patches: Vec<PatchOffer>,
 }
 
 impl Assigned {
     pub fn new(bundle: &Bundle, generation: u64) -> Self {
-        Self { bundle: bundle.clone(), generation, rollback: false, trial: TrialPolicy::default() }
+        Self { bundle: bundle.clone(), generation, rollback: false, trial: TrialPolicy::default(), patches: Vec::new() }
     }
 
     fn file(&self) -> TargetFile {
@@ -255,6 +304,7 @@ impl Assigned {
             rollout: Some("r1".into()),
             rollback: self.rollback,
             trial: self.trial.clone(),
+            patches: self.patches.clone(),
         };
         let mut value = serde_json::to_value(typed).unwrap();
         for (field, word) in custom(self.bundle.counter).as_object().unwrap() {

@@ -2,14 +2,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use pinnace_agent_core::{
-    Agent, Batch, Config, Effect, Event, FetchError, HttpId, Intervals, Job, Level, LoadRole, LoadedInfo, Op,
-    SlotError, SlotName, SlotPlan, Step, UpMessage, WindowDraft,
+    Agent, Batch, CommandRefusal, Conditions, Config, DeferPolicy, Effect, Event, FetchError, HttpId, Intervals, Job,
+    Level, LoadRole, LoadedInfo, Op, ParityChunk, SlotError, SlotName, SlotPlan, Step, UpMessage, WindowDraft,
 };
 use pinnace_protocol::ids::{DeviceId, Digest, TenantId};
 use pinnace_protocol::manifest::Manifest;
-use pinnace_protocol::message::{FailCode, Failure, Phase, Report, TrialStats};
+use pinnace_protocol::message::{CommandKind, FailCode, Failure, Phase, Report, TrialStats, Want, WantBody};
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
 use pinnace_protocol::topic::Down;
+use pinnace_protocol::transfer::parity;
 use pinnace_protocol::trust::Floors;
 
 use crate::disk::{Disk, SlotDisk};
@@ -30,12 +31,16 @@ pub enum Stimulus {
     Prepared(Job),
     Scanned(Job, Vec<(Digest, u64)>),
     Sealed(Job),
+    Filled(Job, Result<Vec<(Digest, u64)>, String>),
     Failed(Job, SlotError),
     Loaded(Job, Result<(), Failure>),
     Trial(Job, TrialStats),
     Window(WindowDraft),
     Revert,
     Stopping,
+    Surroundings(Conditions, DeferPolicy),
+    Veto(u32),
+    CommandEnded(u64, Result<(String, Vec<String>), CommandRefusal>),
 }
 
 /// What the engine says of a bundle.
@@ -75,6 +80,8 @@ pub struct World {
     pub connects: bool,
     pub behaviour: BTreeMap<Digest, Behaviour>,
     pub disk_full: u32,
+    /// Writes to slots until one finds no room; none when there is room enough.
+    pub full_at: Option<u32>,
     pub log: Vec<(Level, String)>,
     /// How far the device's wall clock is off, milliseconds.
     pub clock_off_ms: i64,
@@ -95,6 +102,12 @@ pub struct World {
     pub layout: Option<std::sync::Arc<pinnace_protocol::sketch::Layout>>,
     /// Records every start and turn when it is there.
     pub tape: Option<Tape>,
+    /// What is published to all of these is received.
+    pub listening: Vec<Digest>,
+    /// Patches make something else than they say.
+    pub bad_patches: bool,
+    /// Commands that the core wants carried out.
+    pub commands: Vec<(u64, CommandKind)>,
     nonce: u64,
     highest: Floors,
 }
@@ -117,6 +130,7 @@ impl World {
             connects: true,
             behaviour: BTreeMap::new(),
             disk_full: 0,
+            full_at: None,
             log: Vec::new(),
             clock_off_ms: 0,
             serving: None,
@@ -130,6 +144,9 @@ impl World {
             owed: Vec::new(),
             layout: None,
             tape: None,
+            listening: Vec::new(),
+            bad_patches: false,
+            commands: Vec::new(),
             nonce: 0,
             highest: Floors::default(),
         };
@@ -184,6 +201,7 @@ impl World {
             self.starts += 1;
             self.queue.clear();
             (self.link, self.serving, self.trying) = (false, None, None);
+            self.listening.clear();
             self.now.mono = Mono(1);
             let (config, stored, now) = (self.config(), self.disk.stored(), self.clock());
             if let Some(tape) = &mut self.tape {
@@ -286,10 +304,35 @@ impl World {
         Ok(())
     }
 
+    /// Returns whether this write finds no room; the next ones do.
+    fn is_full(&mut self) -> bool {
+        match self.full_at.as_mut() {
+            Some(0) => {
+                self.full_at = None;
+                true
+            }
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
     fn effect(&mut self, effect: Effect) -> Result<(), Cut> {
+        if let Effect::Prepare { job, .. } | Effect::WriteChunk { job, .. } | Effect::Seal { job, .. } = &effect
+            && self.is_full()
+        {
+            let error = SlotError::DiskFull { need: 0, free: 0 };
+            self.queue.push_back(Stimulus::Failed(*job, error));
+            return Ok(());
+        }
         match effect {
             Effect::Publish(message) => self.publish(message),
             Effect::HttpGet { id, path, range, max } => {
+                if self.plane.http_hangs {
+                    return Ok(());
+                }
                 let result = self.plane.get(&path, range);
                 let result = result.and_then(|b| if b.len() as u64 > max { Err(FetchError::TooLarge) } else { Ok(b) });
                 self.queue.push_back(Stimulus::Http(id, result));
@@ -312,10 +355,29 @@ impl World {
                 let file = disk.blobs.get_mut(&blob).unwrap();
                 file[offset as usize..offset as usize + bytes.len()].copy_from_slice(&bytes);
             }
+            Effect::Listen { blobs } => self.listening = blobs,
+            Effect::Patch { job, slot, blob, base, from, patch } => {
+                self.assert_free(slot);
+                let result = self.patch(slot, &blob, base, &from, &patch);
+                self.queue.push_back(Stimulus::Filled(job, result));
+            }
+            Effect::Restore { job, slot, blob, stripe, parity } => {
+                self.assert_free(slot);
+                let result = self.restore(slot, &blob, stripe, &parity);
+                self.queue.push_back(Stimulus::Filled(job, result));
+            }
             Effect::Seal { job, slot } => {
                 self.assert_free(slot);
-                self.disk.slots.get_mut(&slot).unwrap().sealed = true;
-                self.queue.push_back(Stimulus::Sealed(job));
+                let disk = self.disk.slots.get_mut(&slot).unwrap();
+                // As on a device: every blob is hashed once more, since a write before may have failed.
+                let damaged = disk.blobs.iter().find(|(digest, bytes)| Digest::of(bytes) != **digest);
+                if let Some((digest, _)) = damaged {
+                    let error = SlotError::Io(format!("blob {digest} is damaged"));
+                    self.queue.push_back(Stimulus::Failed(job, error));
+                } else {
+                    disk.sealed = true;
+                    self.queue.push_back(Stimulus::Sealed(job));
+                }
             }
             Effect::Load { job, slot, released, role } => self.load(job, slot, &released, role)?,
             Effect::StartTrial { job, slot, .. } => {
@@ -337,13 +399,65 @@ impl World {
                 self.assert_free(slot);
                 self.disk.slots.remove(&slot);
             }
+            Effect::Command { number, kind } => self.commands.push((number, kind)),
             Effect::Log { level, text } => self.log.push((level, text)),
         }
         Ok(())
     }
 
+    /// Makes a blob of an old one: in this world a patch is the new blob's digest behind the old one's.
+    fn patch(
+        &mut self,
+        slot: SlotName,
+        to: &Digest,
+        base: SlotName,
+        from: &Digest,
+        patch: &[u8],
+    ) -> Result<Vec<(Digest, u64)>, String> {
+        let old = self.disk.slots.get(&base).filter(|s| s.sealed).and_then(|s| s.blobs.get(from));
+        old.ok_or("the old blob is not there")?;
+        assert_eq!(patch[..64], [from.0, to.0].concat(), "the patch is what was offered");
+        if self.bad_patches {
+            return Err("it makes something else".into());
+        }
+        let made = self.plane.repo.blob(to).unwrap().clone();
+        let count = self.plane.repo.chunks(to).0.layout().count();
+        self.disk.slots.get_mut(&slot).unwrap().blobs.insert(*to, made);
+        Ok((0..count).map(|index| (*to, index)).collect())
+    }
+
+    fn restore(
+        &mut self,
+        slot: SlotName,
+        digest: &Digest,
+        stripe: u64,
+        parity: &[ParityChunk],
+    ) -> Result<Vec<(Digest, u64)>, String> {
+        let disk = self.disk.slots.get_mut(&slot).unwrap();
+        let manifest = Manifest::parse(&disk.manifest).unwrap();
+        let blob = manifest.blobs.iter().find(|b| b.sha256 == *digest).unwrap();
+        let (cuts, digests, file) = (blob.layout(), blob.chunk_digests(), disk.blobs.get_mut(digest).unwrap());
+        let read = |index: u64| {
+            let Some((start, length)) = cuts.range(index) else {
+                return parity.iter().find(|p| p.index == index).map(|p| p.bytes.clone());
+            };
+            let piece = file[start as usize..(start + length) as usize].to_vec();
+            (Digest::of(&piece) == digests[index as usize]).then_some(piece)
+        };
+        let made = parity::restore(&cuts, &blob.stripes(), stripe, read).map_err(|e| e.to_string())?;
+        for (index, bytes) in &made {
+            let (start, length) = cuts.range(*index).unwrap();
+            assert_eq!(Digest::of(bytes), digests[*index as usize]);
+            file[start as usize..(start + length) as usize].copy_from_slice(bytes);
+        }
+        Ok(made.into_iter().map(|(index, _)| (*digest, index)).collect())
+    }
+
     fn publish(&mut self, message: UpMessage) {
         assert!(self.link, "nothing is published without a link");
+        if let UpMessage::Want(Want { body: WantBody::Missing { blob, .. }, .. }) = &message {
+            assert!(self.listening.contains(blob), "who says what it misses listens");
+        }
         let config = self.config();
         for (kind, payload) in self.plane.take(&config.tenant, &config.device, message) {
             self.queue.push_back(Stimulus::Message(kind, payload));
@@ -445,6 +559,10 @@ impl World {
                     step = self.hand(&mut agent, Event::SlotScanned { job: *job, present });
                 }
                 Stimulus::Sealed(job) => step = self.hand(&mut agent, Event::SlotSealed { job: *job }),
+                Stimulus::Filled(job, result) => {
+                    let result = result.as_deref().map_err(Clone::clone);
+                    step = self.hand(&mut agent, Event::SlotFilled { job: *job, result });
+                }
                 Stimulus::Failed(job, error) => {
                     step = self.hand(&mut agent, Event::SlotFailed { job: *job, error: error.clone() });
                 }
@@ -462,6 +580,16 @@ impl World {
                 }
                 Stimulus::Revert => step = self.hand(&mut agent, Event::LocalRevert),
                 Stimulus::Stopping => step = self.hand(&mut agent, Event::Stopping),
+                Stimulus::Surroundings(conditions, policy) => {
+                    let (conditions, policy) = (*conditions, policy.clone());
+                    step = self.hand(&mut agent, Event::Surroundings { conditions, policy });
+                }
+                Stimulus::Veto(seconds) => {
+                    step = self.hand(&mut agent, Event::Veto { seconds: *seconds, reason: "a harvest is on".into() });
+                }
+                Stimulus::CommandEnded(number, result) => {
+                    step = self.hand(&mut agent, Event::CommandEnded { number: *number, result: result.clone() });
+                }
             },
         }
         self.agent = Some(agent);

@@ -68,6 +68,7 @@ impl Steward {
                 Ok(())
             }),
             Command::Release(id) => self.release_clone(turn, actor, id),
+            Command::Tell { device, kind } => self.give_command(turn, actor, device, *kind),
             Command::SetLabels { device, labels } => self.set_labels(turn, actor, device, labels),
         }
     }

@@ -78,7 +78,12 @@ pub fn manifest(version: u64) -> Manifest {
                 feature("sky", FeatureKind::Categorical(vec!["clear".into(), "cloudy".into(), "rain".into()])),
             ],
         },
-        variants: vec![Variant { name: "fp32".into(), blob: "m".into(), engines: vec!["tract".into()] }],
+        variants: vec![Variant {
+            name: "fp32".into(),
+            blob: "m".into(),
+            engines: vec!["tract".into()],
+            requires: Default::default(),
+        }],
         blobs: vec![Blob::describe("m", Role::Model, &[version as u8; 100])],
     }
 }

@@ -18,8 +18,10 @@ use pinnace_controlplane::ca::{CertificateAuthority, new_request};
 use pinnace_fuzz::corpus;
 use pinnace_fuzz::fixtures::device::NAMES;
 use pinnace_fuzz::fixtures::director::{self, ROOTS};
+use pinnace_fuzz::fixtures::patch;
 use pinnace_fuzz::fixtures::repository::REPOSITORY;
 use pinnace_fuzz::fixtures::{NOW, archive};
+use pinnace_patch::Kind;
 use pinnace_protocol::ids::Digest;
 use pinnace_protocol::signature::Verifier;
 use pinnace_protocol::time::{ClockTrust, Mono, Now, Wall};
@@ -39,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     devices(&mut items, &tree)?;
     files(&mut items, &tree)?;
     broker(&mut items);
+    patches(&mut items);
     for (name, bytes) in &items {
         let path = corpus.join(name);
         fs::create_dir_all(path.parent().unwrap_or(&corpus))?;
@@ -52,6 +55,21 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn put(items: &mut Items, name: &str, bytes: impl Into<Vec<u8>>) {
     items.insert(name.into(), bytes.into());
+}
+
+fn patches(items: &mut Items) {
+    let (zstd, tensor) = (patch::genuine(Kind::Zstd), patch::genuine(Kind::Tensor));
+    put(items, "patch/cut", &tensor[..tensor.len() - 9]);
+    put(items, "patch/empty", Vec::new());
+    let mut endless = tensor[..81].to_vec();
+    endless.extend([0xff; 8]);
+    put(items, "patch/endless", patch::sealed(endless));
+    put(items, "patch/stored", patch::stored());
+    put(items, "patch/tensor", tensor);
+    put(items, "patch/zstd", zstd);
+    let model = patch::model(2);
+    put(items, "patched-model/cut", &model[..model.len() - 1]);
+    put(items, "patched-model/genuine", model);
 }
 
 /// Signs with a key that nobody keeps: only when the target's public key is to be made anew.

@@ -159,7 +159,12 @@ fn manifests(items: &mut Items) -> Result<(), Box<dyn Error>> {
                 },
             ],
         },
-        variants: vec![Variant { name: "fp32".into(), blob: "model.onnx".into(), engines: vec!["tract".into()] }],
+        variants: vec![Variant {
+            name: "fp32".into(),
+            blob: "model.onnx".into(),
+            engines: vec!["tract".into()],
+            requires: Default::default(),
+        }],
         blobs: vec![
             Blob::describe("model.onnx", Role::Model, &model),
             Blob::describe("golden.json", Role::Golden, b"{}"),

@@ -3,7 +3,7 @@ use ed25519_dalek::{Signer as _, Verifier as _};
 use pinnace_protocol::cbor;
 use pinnace_protocol::limits::PAYLOAD_MAX_BYTES;
 use pinnace_protocol::message::{
-    self, Ack, Envelope, EnvelopeError, Hello, LogLines, Report, Want, Window, open_from_plane,
+    self, Ack, CommandDone, Envelope, EnvelopeError, Hello, LogLines, Report, Want, Window, open_from_plane,
 };
 use pinnace_protocol::topic::{Down, Up};
 use serde::de::DeserializeOwned;
@@ -37,6 +37,7 @@ fn run(input: &[u8]) -> Verdict {
             Up::Window => open::<Window>(kind, input),
             Up::Want => open::<Want>(kind, input),
             Up::Log => open::<LogLines>(kind, input),
+            Up::Done => open::<CommandDone>(kind, input),
         };
         outcomes.push((kind.as_str(), outcome));
     }

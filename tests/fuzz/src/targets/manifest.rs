@@ -82,12 +82,12 @@ fn run(input: &[u8]) -> Verdict {
     assert!(manifest.blobs.len() <= MANIFEST_MAX_BLOBS);
     assert_eq!(manifest.total_bytes(), manifest.blobs.iter().map(|b| b.length).sum::<u64>());
     for blob in &manifest.blobs {
-        let (count, digests) = (blob.chunk_count(), blob.chunk_digests());
+        let (count, digests) = (blob.layout().count(), blob.chunk_digests());
         assert_eq!(digests.len() as u64, count, "one digest for each chunk");
-        assert_eq!(blob.chunk_len(count), 0, "nothing behind the last chunk");
-        assert_eq!(blob.chunk_len(u64::MAX), 0);
+        assert_eq!(blob.layout().len(count), 0, "nothing behind the last chunk");
+        assert_eq!(blob.layout().len(u64::MAX), 0);
         if count <= CHUNKS_MAX {
-            let lengths = (0..count).map(|i| blob.chunk_len(i));
+            let lengths = (0..count).map(|i| blob.layout().len(i));
             assert!(lengths.clone().all(|l| l > 0 && l <= blob.chunk));
             assert_eq!(lengths.sum::<u64>(), blob.length);
         }

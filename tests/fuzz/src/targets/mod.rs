@@ -13,6 +13,7 @@ mod join;
 mod manifest;
 mod message;
 mod metadata;
+mod patch;
 mod planted;
 mod repository;
 mod stored;
@@ -41,6 +42,8 @@ pub fn all() -> Vec<Target> {
         join::TARGET,
         csv::TARGET,
         supply::TARGET,
+        patch::PATCH,
+        patch::MODEL,
     ];
     #[cfg(feature = "engine")]
     let engine = [engine::ONNX, engine::GOLDEN];

@@ -6,6 +6,8 @@
 //! ```
 //! What is loaded is read into memory, hashed there and handed to the engine from there: nothing can change the
 //! bytes between the check and the use.
+mod fill;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -19,6 +21,8 @@ use pinnace_protocol::manifest::{Manifest, ManifestError};
 use pinnace_protocol::trust::{Released, TrustError, VerifiedBundle};
 
 use crate::files::{self, FileError};
+
+pub use fill::FillError;
 
 /// Bytes that must stay free beside a bundle, for the ledger and the logs.
 pub const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
@@ -127,28 +131,33 @@ impl Slots {
         Ok(Manifest::parse(&bytes)?)
     }
 
-    /// Returns the chunks that are on disk and whole, by hashing every one of them.
+    /// Returns the chunks that are on disk and whole, by hashing every one of them; before, those that another slot holds
+    /// are copied from there.
     ///
     /// # Errors
     /// [`SlotError`] when a file cannot be read.
     pub fn scan(&self, slot: SlotName) -> Result<Vec<(Digest, u64)>, SlotError> {
-        let mut present = Vec::new();
-        for blob in &self.part_manifest(slot)?.blobs {
+        let (mut present, mut missing) = (Vec::new(), Vec::new());
+        let manifest = self.part_manifest(slot)?;
+        for blob in &manifest.blobs {
             let path = self.part(slot).join(blob.sha256.to_hex());
             let file = match File::open(&path) {
                 Ok(f) => f,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) => return Err(FileError::new("read", &path, e).into()),
             };
-            let mut buffer = vec![0; blob.chunk as usize];
-            for (index, digest) in blob.chunk_digests().iter().enumerate() {
-                let index = index as u64;
-                let piece = &mut buffer[..blob.chunk_len(index) as usize];
-                if file.read_exact_at(piece, index * blob.chunk).is_ok() && Digest::of(piece) == *digest {
+            let (cuts, mut buffer) = (blob.layout(), Vec::new());
+            for (index, digest) in (0..).zip(blob.chunk_digests()) {
+                let Some((offset, length)) = cuts.range(index) else { break };
+                buffer.resize(usize::try_from(length).unwrap_or(0), 0);
+                if file.read_exact_at(&mut buffer, offset).is_ok() && Digest::of(&buffer) == digest {
                     present.push((blob.sha256, index));
+                } else {
+                    missing.push((blob, index, digest));
                 }
             }
         }
+        present.extend(self.copy_from_others(slot, &missing)?);
         Ok(present)
     }
 
@@ -158,7 +167,8 @@ impl Slots {
     /// [`FileError`] when it cannot be written.
     pub fn write_chunk(&self, slot: SlotName, blob: Digest, offset: u64, bytes: &[u8]) -> Result<(), FileError> {
         let path = self.part(slot).join(blob.to_hex());
-        let write = || OpenOptions::new().write(true).open(&path)?.write_all_at(bytes, offset);
+        let write =
+            || files::room().and_then(|()| OpenOptions::new().write(true).open(&path)?.write_all_at(bytes, offset));
         write().map_err(|e| FileError::new("write", &path, e))
     }
 
@@ -170,14 +180,16 @@ impl Slots {
         let (part, sealed) = (self.part(slot), self.sealed(slot));
         for blob in &self.part_manifest(slot)?.blobs {
             let path = part.join(blob.sha256.to_hex());
-            File::open(&path).and_then(|f| f.sync_data()).map_err(|e| FileError::new("sync", &path, e))?;
+            files::room()
+                .and_then(|()| File::open(&path)?.sync_data())
+                .map_err(|e| FileError::new("sync", &path, e))?;
             if hash_file(&path)? != blob.sha256 {
                 return Err(SlotError::Damaged { slot: slot.as_str(), blob: blob.sha256 });
             }
         }
         files::sync_dir(&part)?;
         files::remove_dir(&sealed)?;
-        fs::rename(&part, &sealed).map_err(|e| FileError::new("rename", &sealed, e))?;
+        files::room().and_then(|()| fs::rename(&part, &sealed)).map_err(|e| FileError::new("rename", &sealed, e))?;
         files::sync_dir(&self.root)?;
         Ok(())
     }
@@ -228,7 +240,9 @@ impl Slots {
 
 /// Creates a file of `length` bytes whose blocks are really there, so that writing cannot run out of space.
 fn preallocate(path: &Path, length: u64) -> io::Result<()> {
+    files::room()?;
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    files::room()?;
     match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length) {
         Ok(()) => {}
         // Some file systems (overlay on old kernels, FAT) cannot: a sparse file of the right length will do.
