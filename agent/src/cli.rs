@@ -238,7 +238,7 @@ pub enum AgentError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The doctor found something that does not work.
-    #[error("{0} checks fail\n  hint: follow the hints above, then run `pinnace-agent doctor` again")]
+    #[error("checks that fail: {0}\n  hint: follow the hints above, then run `pinnace-agent doctor` again")]
     Unwell(usize),
     /// `--since` is no time.
     #[error("--since `{0}` is no time\n  hint: 2026-11-27T10:00, or so long ago: 30m, 2h, 1d")]

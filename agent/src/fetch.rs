@@ -83,3 +83,37 @@ impl Fetcher {
         read_body(response, max).await.map_err(FetchError::Network)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// The first connection is answered with the beginning of a body and nothing more, the second one whole.
+    #[tokio::test]
+    async fn a_source_that_sends_next_to_nothing_does_not_hold_up_the_next_request() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (trickled, has_trickled) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            let mut request = [0; 1024];
+            let (mut slow, _) = listener.accept().await.unwrap();
+            _ = slow.read(&mut request).await.unwrap();
+            slow.write_all(b"HTTP/1.1 206 Partial Content\r\ncontent-length: 4\r\n\r\na").await.unwrap();
+            trickled.send(()).unwrap();
+            let (mut good, _) = listener.accept().await.unwrap();
+            _ = good.read(&mut request).await.unwrap();
+            good.write_all(b"HTTP/1.1 206 Partial Content\r\ncontent-length: 4\r\n\r\nabcd").await.unwrap();
+            // The given-up request closes its connection.
+            assert_eq!(slow.read(&mut request).await.unwrap(), 0);
+        });
+        let (done, mut results) = mpsc::channel(4);
+        let fetcher = Fetcher::new(crate::http::client(None).unwrap(), &base, done);
+        fetcher.get(HttpId(1), "/slow", Some((0, 4)), 4);
+        has_trickled.await.unwrap();
+        fetcher.get(HttpId(2), "/good", Some((0, 4)), 4);
+        let fetched = results.recv().await.unwrap();
+        assert_eq!((fetched.id, fetched.result), (HttpId(2), Ok(b"abcd".to_vec())));
+    }
+}

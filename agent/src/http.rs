@@ -10,6 +10,8 @@ use rustls::sign::CertifiedKey;
 
 /// Time to open a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Time without a byte of an answer: a server that took the request and died is left soon, however long its answer may take.
+const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 /// Time of one whole request; long bodies are asked for in ranges.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
@@ -107,6 +109,7 @@ pub fn tls_config(
 pub fn client(tls: Option<Arc<rustls::ClientConfig>>) -> Result<reqwest::Client, TlsSetupError> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT_LIMIT)
+        .read_timeout(SILENCE_LIMIT)
         .timeout(REQUEST_LIMIT)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()

@@ -61,9 +61,10 @@ pub struct CrashSwept {
 }
 
 impl CrashSweep {
-    /// Returns the stories that are interrupted: a first install, an upgrade that passes, one that is taken back.
-    pub fn stories() -> [(&'static str, Case); 3] {
-        let case = |versions: u64, bad: Option<Fate>| {
+    /// Returns the stories that are interrupted: a first install, an upgrade that passes, the same by a patch, one that is
+    /// taken back.
+    pub fn stories() -> [(&'static str, Case); 4] {
+        let case = |versions: u64, bad: Option<Fate>, patches: bool| {
             let options = Options { seed: 0xc4a5, devices: 1, hours: 5, profile: Profile::Powerloss };
             let mut case = Case::draw(&options);
             let plan = &mut case.plan;
@@ -72,6 +73,7 @@ impl CrashSweep {
             plan.faults.clear();
             plan.fates.clear();
             plan.base = crate::net::Quality::CALM;
+            (plan.patches, plan.chunks) = (patches, None);
             let wish = |version| Wish {
                 version,
                 at_ms: version * 6 * MINUTE_MS,
@@ -87,7 +89,12 @@ impl CrashSweep {
             plan.policy.wave_deadline_s = 900;
             case
         };
-        [("install", case(1, None)), ("upgrade", case(2, None)), ("taken back", case(2, Some(Fate::Disagrees)))]
+        [
+            ("install", case(1, None, false)),
+            ("upgrade", case(2, None, false)),
+            ("upgrade by patch", case(2, None, true)),
+            ("taken back", case(2, Some(Fate::Disagrees), false)),
+        ]
     }
 
     /// Runs every history; `tell` is called after each with how many there were.
@@ -183,6 +190,7 @@ mod tests {
         for (name, case) in CrashSweep::stories() {
             let verdict = crate::run_case(&case);
             assert!(verdict.violation.is_none(), "{name}: {:?}\n{verdict}", verdict.violation);
+            assert_eq!(verdict.counts.patched > 0, name == "upgrade by patch", "{name}");
             assert!(count(&case) > 40, "{name}: {} boundaries", count(&case));
         }
     }

@@ -97,7 +97,7 @@ impl FileSystem {
     /// Checks that another bundle of `need` bytes fits, and that what is written stays.
     pub fn check(&self, need: u64, out: &mut Findings) {
         let (free, room) = (self.free_bytes, need.saturating_add(RESERVE_BYTES));
-        let found = format!("{} MiB free, the largest bundle takes {}", free / MIB, room / MIB);
+        let found = format!("{} MiB free, the largest bundle takes {} MiB", free / MIB, room / MIB);
         let mark = match free {
             _ if free < RESERVE_BYTES => Mark::Fail,
             _ if free < room => Mark::Warn,
